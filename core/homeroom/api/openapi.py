@@ -1,0 +1,131 @@
+"""OpenAPI from the code: quart-schema reads the declared models; what all routes share is added here, in one place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from quart import Quart
+from quart_schema import Info, QuartSchema
+from quart_schema.conversion import model_schema
+from quart_schema.openapi import OpenAPIProvider
+from werkzeug.routing import Rule
+
+from homeroom.api.operation import OPERATION, PUBLIC, Operation
+from homeroom.api.problem import Problem
+
+_TITLES = {
+    400: "The request cannot be read.",
+    401: "Not signed in, or the sign-in has ended.",
+    403: "Signed in, but not allowed.",
+    404: "No such thing, or not yours to know of.",
+    405: "Another method.",
+    409: "The present state forbids it.",
+    412: "Changed meanwhile; read it again.",
+    413: "The body is too large.",
+    415: "Not JSON.",
+    422: "Understood, but not valid; `errors` names each field.",
+    428: "Send If-Match.",
+    429: "Too many requests; Retry-After says when to come back.",
+    503: "For the moment it cannot be done; Retry-After says when to come back.",
+}
+
+
+class Provider(OpenAPIProvider):
+    """Quart-schema's reading of one app, with the answers that every operation shares."""
+
+    def generate_rules(self) -> Iterable[Rule]:
+        """The routes that declare an operation; the rest are pages and files."""
+        for rule in super().generate_rules():
+            if hasattr(self._app.view_functions[rule.endpoint], OPERATION):
+                yield rule
+
+    def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The paths of one route, with shared errors and what a sign-in needs."""
+        paths, components = super().build_paths(rule)
+        declared: Operation = getattr(self._app.view_functions[rule.endpoint], OPERATION)
+        for methods in paths.values():
+            for operation in methods.values():
+                _complete(operation, declared)
+        return paths, components
+
+    def operation_id(self, method: str, path: str, func: Callable[..., Any]) -> str:  # noqa: ARG002 - quart-schema's shape
+        """The handler's own name: `read_class`; plugins' are prefixed by their app."""
+        return func.__name__ if self._app.name == "homeroom" else f"{self._app.name}_{func.__name__}"
+
+
+def _complete(operation: dict[str, Any], declared: Operation) -> None:
+    operation["description"] = operation.get("description", "").strip()
+    answers = operation["responses"] = {str(code): answer for code, answer in operation["responses"].items()}
+    for code, model in declared.answers.items():
+        if model is None:
+            answers[str(code)] = {"description": "Done; there is nothing to say."}
+    for answer in answers.values():
+        answer["description"] = answer.get("description") or "Done."
+    for code in sorted(_shared(operation, declared)):
+        answers[str(code)] = _problem(code)
+    if declared.body is not None:
+        operation["requestBody"]["required"] = True
+    for parameter in operation["parameters"]:
+        parameter["required"] = parameter["in"] == "path"
+    operation["security"] = [] if declared.action == PUBLIC else [{"bearer": []}]
+    operation["x-action"] = declared.action
+
+
+def _shared(operation: dict[str, Any], declared: Operation) -> set[int]:
+    codes = {429, 503, *declared.problems}
+    if declared.action != PUBLIC:
+        codes |= {401, 403}
+    if any(parameter["in"] == "path" for parameter in operation["parameters"]):
+        codes.add(404)
+    if declared.body is not None:
+        codes |= {400, 413, 415, 422}
+    if declared.query is not None or declared.idempotent:
+        codes.add(422)
+    return codes
+
+
+def _problem(code: int) -> dict[str, Any]:
+    return {
+        "description": _TITLES[code],
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
+def describe(app: Quart, version: str) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of `app` and of its plugins' apps."""
+    schema: dict[str, Any] = _of(app)
+    for plugin in app.extensions["homeroom"].mounts.apps():
+        other = _of(plugin)
+        schema["paths"].update(other["paths"])
+        schema["components"]["schemas"].update(other["components"]["schemas"])
+    problem = model_schema(Problem)
+    schema["components"]["schemas"].update(problem.pop("$defs", {}))
+    schema["components"]["schemas"]["Problem"] = problem
+    schema["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    schema["info"] = {
+        "title": "Homeroom",
+        "version": version,
+        "description": "Attendance for school districts. Times are UTC (RFC 3339), school days are dates in the "
+        "school's own time zone, ids are opaque. /api/v1 only grows.",
+        "license": {"name": "MIT", "identifier": "MIT"},
+    }
+    schema["paths"] = {re.sub(r"<(?:[^:]*:)?([^>]+)>", r"{\1}", path): item for path, item in schema["paths"].items()}
+    return schema
+
+
+def install(app: Quart) -> None:
+    """Let quart-schema read `app`; its own pages load from CDNs and stay off."""
+    QuartSchema(
+        app,
+        openapi_path=None,
+        info=Info(title="Homeroom", version="1"),
+        openapi_provider_class=Provider,
+        conversion_preference="pydantic",
+    )
+
+
+def _of(app: Quart) -> dict[str, Any]:
+    provider: Provider = app.extensions["QUART_SCHEMA"].openapi_provider
+    return provider.schema()

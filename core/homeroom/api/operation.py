@@ -1,0 +1,356 @@
+"""One decorator for every route: who may call it, what it takes, what it answers, and that it was audited.
+
+    @classes.get("/<class_id>")
+    @operation("class.read", of=Target("class_id"), answers=ClassOut)
+    async def read_class(call: Call, class_id: str) -> ClassOut:
+        \"\"\"A class with its school, terms and teachers.\"\"\"
+
+In order: sign-in, the core's rule (`homeroom.auth.rules`) on the target, the plugins' `authorize`, the body and the
+query, the handler, the plugins' `audit` of whose records are in the answer, then the answer. The same declaration is
+what OpenAPI and the access matrix are made from, so a route without a rule cannot be written.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+from quart import Response, current_app, g, request
+from quart_schema import document_headers, document_querystring, document_request, document_response, tag
+
+from homeroom.api.peer import is_local
+from homeroom.api.problem import FieldError, Invalid
+from homeroom.auth.access import Place, check, today_in
+from homeroom.auth.rules import RULES
+from homeroom.store import ORIGIN, Connection, Origin, Refused, Transaction
+from homeroom.store import models as m
+from homeroom.types import AccessRequest, Identity, Outcome
+
+if TYPE_CHECKING:
+    from homeroom.district import District
+
+T = TypeVar("T")
+Handler = Callable[..., Awaitable[Any]]
+
+OPERATION = "_homeroom_operation"
+_LONGEST_KEY = 255
+PUBLIC = "public"
+"""The action of what anybody may call (sign-in, health); everything else names one of `RULES`."""
+
+
+class Body(BaseModel):
+    """What every request body has in common: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=10_000)
+
+
+class Query(BaseModel):
+    """What every query string has in common: unknown parameters are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=1_000)
+
+
+class Answer(BaseModel):
+    """What every answer has in common."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class IdempotencyHeader(BaseModel):
+    """What a POST that creates may be sent with."""
+
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which part of the path (or, with `body`/`query`, of the request) names what the rule is about.
+
+    Each is the name of a path parameter, or "query.NAME", "body.NAME".
+    """
+
+    class_id: str | None = None
+    student_id: str | None = None
+    session_id: str | None = None
+    record_id: str | None = None
+    report_id: str | None = None
+    school_id: str | None = None
+
+    def place(self, path: Mapping[str, Any], body: BaseModel | None, query: BaseModel | None) -> Place:
+        """What this call is about."""
+
+        def named(name: str | None) -> str | None:
+            if name is None:
+                return None
+            if name.startswith("body."):
+                return getattr(body, name.removeprefix("body."), None)
+            if name.startswith("query."):
+                return getattr(query, name.removeprefix("query."), None)
+            return path.get(name)
+
+        return Place(
+            class_id=named(self.class_id),
+            student_id=named(self.student_id),
+            session_id=named(self.session_id),
+            record_id=named(self.record_id),
+            report_id=named(self.report_id),
+            school_id=named(self.school_id),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A route as declared: what OpenAPI and the access matrix read."""
+
+    action: str
+    of: Target
+    body: type[BaseModel] | None
+    query: type[BaseModel] | None
+    answers: Mapping[int, type[BaseModel] | None]
+    problems: tuple[int, ...]
+    idempotent: bool
+    local: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One request, as a handler sees it."""
+
+    district: District
+    identity: Identity | None
+    access: AccessRequest
+    place: Place
+    disclosed: set[str] = field(default_factory=set)
+    fields: tuple[str, ...] = ()
+    rows: int = 0
+
+    @property
+    def me(self) -> Identity:
+        """Who calls; only for operations that need a sign-in."""
+        assert self.identity is not None  # noqa: S101 - the decorator has refused otherwise
+        return self.identity
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """What `query` gives, from a reader."""
+        return await self.district.store.read(query)
+
+    async def write(self, unit: Callable[[Transaction], T]) -> T:
+        """What `unit` gives, once it is committed."""
+        return await self.district.store.write(unit)
+
+    def today(self) -> date:
+        """The date in the district's time zone, by which enrolments are judged."""
+        return today_in(self.district.settings.attendance.time_zone)
+
+    async def create(self, unit: Callable[[Transaction], BaseModel], *, status: int = 201) -> Response:
+        """The answer of a POST that creates: what `unit` gives, with `status`, once it is committed.
+
+        Sent again under the same `Idempotency-Key`, within a day, it gives the same answer and creates nothing; the
+        key is kept in the transaction of the change, so a crash between the two is impossible.
+        """
+        key = request.headers.get("Idempotency-Key")
+        if key is not None and not 1 <= len(key) <= _LONGEST_KEY:
+            raise Invalid([FieldError(field="Idempotency-Key", message=f"must be 1 to {_LONGEST_KEY} characters")])
+        seen = hashlib.sha256(f"{request.method} {request.path} ".encode() + await _raw()).hexdigest()
+        owner = self.me.subject
+
+        def once(tx: Transaction) -> tuple[int, bytes]:
+            if key is not None and (kept := _kept(tx, owner, key, seen)):
+                return kept
+            content = _json(unit(tx))
+            if key is not None:
+                tx.insert(
+                    m.IdempotencyKey,
+                    owner=owner,
+                    key=key,
+                    request_hash=seen,
+                    status=status,
+                    answer=content.decode(),
+                    created_at=tx.now,
+                )
+            return status, content
+
+        given, content = await self.write(once)
+        return Response(content, given, content_type="application/json")
+
+    def discloses(self, student_ids: Iterable[str], *, fields: Iterable[str] = (), rows: int = 0) -> None:
+        """Say whose records the answer holds, which fields by name and how many rows: what `audit` is told."""
+        self.disclosed.update(student_ids)
+        self.fields = (*self.fields, *fields)
+        self.rows += rows
+
+
+def operation(
+    action: str,
+    *,
+    of: Target | None = None,
+    body: type[BaseModel] | None = None,
+    query: type[BaseModel] | None = None,
+    answers: type[BaseModel] | Mapping[int, type[BaseModel] | None] | None = None,
+    problems: tuple[int, ...] = (),
+    idempotent: bool = False,
+    local: bool = False,
+) -> Callable[[Handler], Callable[..., Awaitable[Response]]]:
+    """Declare a route's handler.
+
+    `action` names its rule, or is PUBLIC. The handler takes the Call, the path's parameters and, where declared, `body`
+    and `query`; it gives a model, `(model, status)`, `(model, status, headers)` or a Response. `answers` maps each
+    status to its model (one model alone means 200). `problems` adds error statuses beyond the shared ones.
+    `idempotent` lets a client repeat the POST under one `Idempotency-Key`. `local` lets a program on the same machine
+    call it without signing in.
+    """
+    if action != PUBLIC and action not in RULES:
+        raise LookupError(f"{action} has no rule in homeroom.auth.rules")
+    table = dict(answers) if isinstance(answers, Mapping) else {200: answers} if answers else {}
+    declared = Operation(
+        action=action,
+        of=of or Target(),
+        body=body,
+        query=query,
+        answers=table,
+        problems=problems,
+        idempotent=idempotent,
+        local=local,
+    )
+
+    def decorate(handler: Handler) -> Callable[..., Awaitable[Response]]:
+        @functools.wraps(handler)
+        async def view(**path: Any) -> Response:
+            return await _serve(declared, handler, path)
+
+        setattr(view, OPERATION, declared)
+        return _documented(view, declared)
+
+    return decorate
+
+
+async def _serve(declared: Operation, handler: Handler, path: dict[str, Any]) -> Response:
+    district: District = current_app.extensions["homeroom"]
+    identity = None
+    if not (declared.action == PUBLIC or (declared.local and _is_local(district))):
+        identity = await district.authenticator.identify(request)
+    given = await _given(declared)
+    place = declared.of.place(path, given.get("body"), given.get("query"))
+    request_id = g.get("request_id") or uuid.uuid4().hex
+    ORIGIN.set(Origin(actor_id=identity.subject if identity else None, purpose=declared.action, request_id=request_id))
+    if identity is not None:
+        today = today_in(district.settings.attendance.time_zone)
+        place = await district.store.read(lambda c: check(c, identity, declared.action, place, today=today))
+    access = AccessRequest(
+        action=declared.action,
+        identity=identity,
+        student_ids=frozenset({place.student_id} if place.student_id else ()),
+        class_id=place.class_id,
+        request_id=request_id,
+    )
+    call = Call(district=district, identity=identity, access=access, place=place)
+    if identity is not None:
+        await _authorize(call)
+    response = _response(await handler(call, **path, **given))
+    if call.disclosed:
+        await _audit(call)
+    return response
+
+
+def _is_local(district: District) -> bool:
+    return is_local(request.remote_addr, request.headers, district.settings.server.trusted_proxies)
+
+
+async def _given(declared: Operation) -> dict[str, Any]:
+    """The body and the query, read and checked."""
+    given: dict[str, Any] = {}
+    try:
+        if declared.query is not None:
+            given["query"] = declared.query.model_validate(_parameters(), strict=False)
+        if declared.body is not None:
+            if request.mimetype != "application/json":
+                raise Invalid([], status=415, detail="Send JSON, with Content-Type: application/json.")
+            given["body"] = declared.body.model_validate_json(await _raw())
+    except ValidationError as exc:
+        raise Invalid.of(exc) from None
+    return given
+
+
+async def _raw() -> bytes:
+    return await request.get_data(as_text=False)
+
+
+def _parameters() -> dict[str, str]:
+    """The query string's parameters (`from` may be a field's alias); one that is repeated is refused."""
+    repeated = [name for name, values in request.args.lists() if len(values) > 1]
+    if repeated:
+        raise Invalid([FieldError(field=name, message="given more than once") for name in repeated])
+    return dict(request.args.items())
+
+
+async def _authorize(call: Call) -> None:
+    """Let plugins take away what the core's rule has allowed; one denial, or one failure, denies."""
+    host = call.district.host
+    if not host.implements("authorize"):
+        return
+    for answer in await host.ask_all("authorize", request=call.access):
+        if answer.error is not None:
+            raise Refused(403, "not-allowed", "Access could not be checked, so it is denied. Please tell your office.")
+        if answer.value is not None and not answer.value.allow:
+            raise Refused(403, "not-allowed", answer.value.reason or "You may not do this.")
+
+
+async def _audit(call: Call) -> None:
+    """Have the disclosure kept before the answer leaves; if a required plugin cannot, the answer is denied."""
+    host = call.district.host
+    if not host.implements("audit"):
+        return
+    outcome = Outcome(allowed=True, student_ids=frozenset(call.disclosed), fields=call.fields, rows=call.rows)
+    access = replace(call.access, student_ids=call.access.student_ids | call.disclosed)
+    for answer in await host.ask_all("audit", request=access, outcome=outcome):
+        if answer.error is not None and answer.plugin in host.required:
+            raise Refused(503, "audit-failed", "This could not be entered in the audit log, so it is not shown.")
+
+
+def _response(result: Any) -> Response:
+    if isinstance(result, Response):
+        return result
+    status, headers = 200, {}
+    if isinstance(result, tuple):
+        result, status, *rest = result
+        headers = dict(rest[0]) if rest else {}
+    content = b"" if result is None else _json(result)
+    response = Response(content, status, content_type="application/json")
+    response.headers.update(headers)
+    return response
+
+
+def _json(result: Any) -> bytes:
+    return result.__pydantic_serializer__.to_json(result) if isinstance(result, BaseModel) else orjson.dumps(result)
+
+
+def _kept(tx: Transaction, owner: str, key: str, seen: str) -> tuple[int, bytes] | None:
+    """The answer that this key was given before, if it was. Raises Refused when it was for another request."""
+    table = m.IdempotencyKey
+    kept = tx.one(table.select().where((table.owner == owner) & (table.key == key)))
+    if kept is None:
+        return None
+    if kept.request_hash != seen:
+        raise Refused(422, "idempotency-key-reused", "This Idempotency-Key was used for a different request.")
+    return kept.status, kept.answer.encode()
+
+
+def _documented(view: Handler, declared: Operation) -> Handler:
+    if declared.body is not None:
+        view = document_request(declared.body)(view)
+    if declared.query is not None:
+        view = document_querystring(declared.query)(view)
+    if declared.idempotent:
+        view = document_headers(IdempotencyHeader)(view)
+    for status, model in declared.answers.items():
+        if model is not None:
+            view = document_response(model, status)(view)
+    documented: Handler = tag([declared.action.partition(".")[0]])(view)
+    return documented

@@ -1,0 +1,102 @@
+"""The ASGI application of one district; `create_app` does everything, importing this does nothing."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+from quart import Quart, Response, g, request
+
+from homeroom.api import openapi, problem
+from homeroom.api.absences import absences
+from homeroom.api.attendance import attendance
+from homeroom.api.auth import auth, tickets
+from homeroom.api.classes import classes
+from homeroom.api.docs import docs
+from homeroom.api.plugins import plugins
+from homeroom.api.sessions import sessions
+from homeroom.api.students import students
+from homeroom.api.system import system
+from homeroom.district import District
+from homeroom.live.routes import live
+from homeroom.mounts import Mounts
+from homeroom.settings import Settings, load_settings
+from homeroom.telemetry import bind_request, configure_logging
+
+_BLUEPRINTS = (auth, tickets, classes, students, sessions, attendance, absences, plugins, system, docs, live)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'self'; object-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def create_app(settings: Settings | None = None, *, district: District | None = None, safe: bool = False) -> Quart:
+    """The application for `settings` (default: from the environment); `safe` starts it without any plugin.
+
+    Its lifespan opens the database and starts the plugins; an ASGI server that supports lifespan is required.
+    """
+    district = district or District(settings or load_settings(), safe=safe)
+    configure_logging(district.settings)
+    app = _app("homeroom", district)
+    for blueprint in _BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    mounts = Mounts(lambda name: _app(name, district), district.is_on)
+    mounts.core_words = frozenset(
+        rule.rule.removeprefix("/api/v1/").partition("/")[0]
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith("/api/v1/")
+    )
+    district.mounts = mounts
+    app.asgi_app = mounts.before(app.asgi_app)  # type: ignore[method-assign] # Quart's way of adding middleware
+
+    @app.before_serving
+    async def start() -> None:
+        await district.start()
+
+    @app.after_serving
+    async def stop() -> None:
+        await district.stop()
+
+    return app
+
+
+def _app(name: str, district: District) -> Quart:
+    """A bare app with what the core's and every plugin's share: errors, limits, headers, measures."""
+    app = Quart(name, static_folder=None)
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.config["MAX_CONTENT_LENGTH"] = district.settings.server.max_body_bytes
+    app.config["BODY_TIMEOUT"] = 30
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.extensions["homeroom"] = district
+    openapi.install(app)
+    problem.install(app)
+
+    @app.before_request
+    async def begin() -> None:
+        g.started = time.perf_counter()
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        bind_request(g.request_id)
+
+    @app.after_request
+    async def finish(response: Response) -> Response:
+        headers = response.headers
+        for header, value in _HEADERS.items():
+            if header not in headers:
+                headers[header] = value
+        request_id = g.get("request_id")
+        if request_id:
+            headers["X-Request-Id"] = request_id
+            rule = request.url_rule.rule if request.url_rule else "unknown"
+            seconds = time.perf_counter() - g.started
+            district.metrics.request(request.method, rule, response.status_code, seconds)
+        return response
+
+    return app

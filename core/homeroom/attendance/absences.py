@@ -1,0 +1,188 @@
+"""Absences told ahead or afterwards by a guardian or the office, and how the marks follow their approval."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from typing import Any, Literal
+
+from homeroom.attendance.codes import Code, code_at, default_code
+from homeroom.attendance.records import COLUMNS as RECORD_COLUMNS
+from homeroom.attendance.records import Change, amend, day_text, of_row, unsealed
+from homeroom.store import Connection, Refused, Transaction, iso, not_found
+from homeroom.store import models as m
+
+LONGEST = timedelta(days=200)
+_BATCH = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """An absence report. `last_day` is included; `state` is "reported", "approved" or "refused"."""
+
+    id: str
+    student_id: str
+    first_day: str
+    last_day: str
+    code: str
+    reason: str | None = field(default=None, repr=False)
+    state: str
+    reported_by: str
+    reported_at: str
+    decided_by: str | None = None
+    decided_at: str | None = None
+
+
+_COLUMNS = tuple(Absence.__dataclass_fields__)
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM absence_reports"  # noqa: S608 - constants
+_RECORDS = (
+    f"SELECT {', '.join(RECORD_COLUMNS)} FROM attendance_records "  # noqa: S608 - constants
+    "WHERE student_id = ? AND school_day >= ? AND school_day <= ? AND status = 'absent'"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a guardian or the office tells; `id` is made before the unit of work. `code` None takes the usual one."""
+
+    id: str
+    student_id: str
+    first_day: date
+    last_day: date
+    code: str | None = None
+    reason: str | None = field(default=None, repr=False)
+
+
+def report_absence(tx: Transaction, report: Report) -> Absence:
+    """Keep a report until staff decide. Raises Refused 422 for days in the wrong order or an unknown code."""
+    if tx.sql("SELECT 1 FROM absence_reports WHERE id = ?", (report.id,)):
+        return read_absence(tx, report.id)  # the same unit run again
+    if not timedelta(0) <= report.last_day - report.first_day <= LONGEST:
+        raise Refused(422, "invalid-days", "`last_day` must not be before `first_day`, nor half a year later.")
+    code = _code(tx, report.student_id, report.code)
+    tx.insert(
+        m.AbsenceReport,
+        id=report.id,
+        student_id=report.student_id,
+        first_day=report.first_day,
+        last_day=report.last_day,
+        code=code.code,
+        reason=tx.seal_for(report.student_id, report.reason) if report.reason else None,
+        reported_by=tx.origin.actor_id or "",
+        reported_at=tx.now,
+    )
+    tx.journal(
+        "absence.reported",
+        student_id=report.student_id,
+        subject_id=report.id,
+        data={
+            "first_day": report.first_day.isoformat(),
+            "last_day": report.last_day.isoformat(),
+            "code": code.code,
+        },
+    )
+    return read_absence(tx, report.id)
+
+
+def decide(
+    tx: Transaction, report_id: str, decision: Literal["approved", "refused"], *, code: str | None = None
+) -> Absence:
+    """Approve or refuse a report; the same decision again changes nothing.
+
+    Approval makes the student's absences on those days follow the report's code (excused, unless the district's code
+    says otherwise); what a student or teacher has marked otherwise stays. A later refusal takes nothing back: marks are
+    then corrected one by one, each with its reason.
+    """
+    absence = read_absence(tx, report_id)
+    chosen = _code(tx, absence.student_id, code or absence.code)
+    if absence.state == decision and chosen.code == absence.code:
+        return absence
+    if decision == "approved":
+        _follow(tx, absence, chosen)
+    tx.write_sql(
+        "UPDATE absence_reports SET state = ?, code = ?, decided_by = ?, decided_at = ? WHERE id = ?",
+        (decision, chosen.code, tx.origin.actor_id, iso(tx.now), report_id),
+    )
+    tx.journal(
+        "absence.decided",
+        student_id=absence.student_id,
+        subject_id=report_id,
+        data={"state": decision, "code": chosen.code, "was": absence.state},
+    )
+    return read_absence(tx, report_id)
+
+
+def read_absence(connection: Connection, report_id: str) -> Absence:
+    """The report, its reason in clear. Raises Refused 404 when there is none."""
+    rows = connection.sql(f"{_SELECT} WHERE id = ?", (report_id,))
+    if not rows:
+        raise not_found()
+    return _unsealed(connection, rows[0])
+
+
+def absences_of(
+    connection: Connection, student_id: str, *, limit: int, after: str | None
+) -> tuple[list[Absence], str | None]:
+    """A student's reports, newest first, and where the next page begins."""
+    text, params = f"{_SELECT} WHERE student_id = ?", [student_id]
+    if after is not None:
+        text += " AND id < ?"
+        params.append(after)
+    rows = connection.sql(f"{text} ORDER BY id DESC LIMIT {limit + 1:d}", params)
+    found = [_unsealed(connection, row) for row in rows[:limit]]
+    return found, found[-1].id if len(rows) > limit else None
+
+
+def covering(connection: Connection, student_ids: Collection[str], school_id: str, day: date) -> dict[str, Code]:
+    """The code of the approved report that covers `day`, for those of the students who have one."""
+    ids = sorted(student_ids)
+    found: dict[str, Code] = {}
+    for start in range(0, len(ids), _BATCH):
+        some = ids[start : start + _BATCH]
+        rows = connection.sql(
+            "SELECT student_id, code FROM absence_reports WHERE state = 'approved' AND first_day <= ? "  # noqa: S608
+            f"AND last_day >= ? AND student_id IN ({', '.join('?' * len(some))}) ORDER BY id",
+            (day.isoformat(), day.isoformat(), *some),
+        )
+        for student_id, code in rows:
+            known = code_at(connection, school_id, code, retired=True) or default_code(connection, school_id, "excused")
+            found[student_id] = known
+    return found
+
+
+def _follow(tx: Transaction, absence: Absence, code: Code) -> None:
+    rows = tx.sql(_RECORDS, (absence.student_id, absence.first_day, absence.last_day))
+    for record in sorted((of_row(row) for row in rows), key=lambda found: found.id):
+        change = Change(
+            status=code.status,
+            code=code.code,
+            reason="An absence report was approved.",
+            origin="absence_report",
+            by=tx.origin.actor_id,
+            needs_review=record.needs_review,
+        )
+        amend(tx, unsealed(tx, record), change)
+
+
+def _code(tx: Transaction, student_id: str, code: str | None) -> Code:
+    """The code named, or the usual one for excused. Raises Refused 422 for one that the student's school has not."""
+    rows = tx.sql(
+        "SELECT c.school_id FROM enrollments e JOIN classes c ON c.id = e.class_id "
+        "WHERE e.user_id = ? AND e.role = 'student' ORDER BY e.ended, e.id DESC LIMIT 1",
+        (student_id,),
+    )
+    school_id = rows[0][0] if rows else ""
+    if code is None:
+        return default_code(tx, school_id, "excused")
+    known = code_at(tx, school_id, code)
+    if known is None:
+        raise Refused(422, "unknown-code", f"This school has no attendance code {code!r}.")
+    return known
+
+
+def _unsealed(connection: Connection, row: Sequence[Any]) -> Absence:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["first_day"], values["last_day"] = day_text(values["first_day"]), day_text(values["last_day"])
+    absence = Absence(**values)
+    return replace(absence, reason=connection.unseal_for(absence.student_id, absence.reason))

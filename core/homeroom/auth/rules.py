@@ -1,0 +1,106 @@
+"""Who may do what with whose data: one line per action, and nothing is allowed that stands in no line.
+
+Routes name an action (`homeroom.api.operation`), lists and searches narrow themselves by it (`homeroom.auth.access`),
+and tests/security/test_access_matrix.py tries every role on every line.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from homeroom.types import Role
+
+
+class Reach(enum.Enum):
+    """Whose data a role reaches with an action."""
+
+    NONE = "nobody's: the role may not do this at all"
+    SELF = "one's own"
+    CHILDREN = "one's own children's"
+    CLASSES = "that of the classes one teaches now"
+    SCHOOLS = "that of the schools one administers"
+    DISTRICT = "everybody's"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One action's line: the reach of each role, and the scope that an API key needs (None: no key may).
+
+    `whole_class` lets SELF and CHILDREN name a class in which they or their children sit: the answer then holds nothing
+    of other students, or is narrowed with `records_within`. `former` also reaches students who have left the class.
+    `anyone` is for every person who has signed in, whatever the role; API keys need the scope all the same.
+    """
+
+    reach: Mapping[Role, Reach] = field(default_factory=dict)
+    scope: str | None = None
+    whole_class: bool = False
+    former: bool = False
+    anyone: bool = False
+
+    def of(self, role: Role) -> Reach:
+        """How far `role` reaches; NONE where the line does not name it."""
+        return self.reach.get(role, Reach.NONE)
+
+
+_DISTRICT: Mapping[Role, Reach] = {"district_admin": Reach.DISTRICT}
+_OFFICE: Mapping[Role, Reach] = {**_DISTRICT, "school_admin": Reach.SCHOOLS}
+_STAFF: Mapping[Role, Reach] = {**_OFFICE, "teacher": Reach.CLASSES}
+_FAMILY: Mapping[Role, Reach] = {"student": Reach.SELF, "guardian": Reach.CHILDREN}
+_ALL: Mapping[Role, Reach] = {**_STAFF, **_FAMILY}
+
+
+def _rule(
+    *roles: Mapping[Role, Reach], key: str | None = None, whole_class: bool = False, former: bool = False
+) -> Rule:
+    """The line of an action for `roles`, and for API keys with the scope `key`, which reach the whole district."""
+    service: Mapping[Role, Reach] = {"service": Reach.DISTRICT} if key else {}
+    reach = {role: far for some in (*roles, service) for role, far in some.items()}
+    return Rule(reach=reach, scope=key, whole_class=whole_class, former=former)
+
+
+RULES: Mapping[str, Rule] = {
+    # classes and who is in them
+    "class.read": _rule(_ALL, key="roster.read", whole_class=True),
+    "class.list": _rule(_ALL, key="roster.read", whole_class=True),
+    "class.create": _rule(_OFFICE, key="roster.write"),
+    "class.edit": _rule(_OFFICE, key="roster.write"),
+    "class.roster": _rule(_STAFF, key="roster.read"),
+    "class.watch": _rule(_ALL, key="attendance.read", whole_class=True),
+    "student.read": _rule(_ALL, key="roster.read"),
+    "student.search": _rule(_ALL, key="roster.read"),
+    "student.create": _rule(_OFFICE, key="roster.write"),
+    "student.edit": _rule(_OFFICE, key="roster.write"),
+    "enrollment.edit": _rule(_OFFICE, key="roster.write"),
+    "roster.export": _rule(_OFFICE, key="roster.read"),
+    # sessions
+    "session.open": _rule(_STAFF),
+    "session.read": _rule(_ALL, key="attendance.read", whole_class=True),
+    "session.close": _rule(_STAFF),
+    "session.challenge": _rule({"teacher": Reach.CLASSES}),
+    # attendance
+    "attendance.check_in": _rule({"student": Reach.SELF}, whole_class=True),
+    "attendance.mark": _rule(_STAFF, key="attendance.write"),
+    "attendance.correct": _rule(_STAFF, key="attendance.write", former=True),
+    "attendance.read": _rule(_ALL, key="attendance.read", whole_class=True, former=True),
+    "attendance.history": _rule(_ALL, key="attendance.read", former=True),
+    "attendance.stats": _rule(_ALL, key="attendance.read", former=True),
+    "absence.report": _rule(_OFFICE, {"guardian": Reach.CHILDREN}),
+    "absence.read": _rule(_ALL, key="attendance.read"),
+    "absence.decide": _rule(_STAFF),
+    "codes.read": Rule(anyone=True, scope="attendance.read"),
+    "codes.edit": _rule(_OFFICE),
+    # messages, and what the core does itself when a plugin asks for data (no route)
+    "guardian.notify": _rule(_OFFICE),
+    "data.handed_out": _rule(),
+    # running the place
+    "plugins.manage": _rule(_DISTRICT),
+    "sync.manage": _rule(_DISTRICT, key="sync"),
+    "users.manage": _rule(_DISTRICT),
+    "monitor": _rule(_DISTRICT, key="monitor"),
+    "account.self": Rule(anyone=True),
+}
+
+SCOPES = frozenset(rule.scope for rule in RULES.values() if rule.scope)
+"""Every scope that an API key can be given."""

@@ -1,0 +1,70 @@
+"""`homeroom`, the command: what it can do is listed here, and loaded only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("homeroom.cli.demo:demo", "Start a whole synthetic district on this machine."),
+    "serve": ("homeroom.cli.serve:serve", "Start the server."),
+    "worker": ("homeroom.cli.serve:worker", "Run background jobs apart from the server."),
+    "db": ("homeroom.cli.database:db", "Upgrade, back up, restore and export the database."),
+    "users": ("homeroom.cli.users:users", "Add and invite people."),
+    "plugins": ("homeroom.cli.plugins:plugins", "See, switch, check and make plugins."),
+    "sync": ("homeroom.cli.sync:sync", "Take rosters in."),
+    "doctor": ("homeroom.cli.doctor:doctor", "Say what is wrong with this installation, and the fix."),
+}
+"""Every command of the core: where it is, and what `homeroom --help` says of it without loading it."""
+
+
+class Commands(click.Group):
+    """The group of all commands: the core's, loaded when used, then those of the enabled plugins."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the core's commands, in the order in which people meet them."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; plugins are loaded only for a name that the core does not have."""
+        del ctx
+        if cmd_name in COMMANDS:
+            module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+            return command
+        from homeroom.cli.installation import plugin_commands
+
+        return plugin_commands().get(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list without loading any of them, so that `--help` answers at once."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short) for name, (_, short) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what a person can put right is said in one line, without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as exc:
+            from homeroom.cli.output import as_click_error
+
+            error = as_click_error(exc)
+            if error is None:
+                raise
+            raise error from None
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start here: homeroom demo. Each command has --help with an example.",
+)
+@click.version_option(package_name="homeroom-core", prog_name="homeroom")
+def main() -> None:
+    """Attendance for school districts: a small core that asks plugins the rest."""

@@ -1,0 +1,154 @@
+"""What commands work on: the settings, the database and the plugins of this installation."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from homeroom.district import District
+    from homeroom.settings import Settings
+    from homeroom.store import Store
+
+config_option: Callable[[Any], Any] = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="homeroom.toml's path [default: HOMEROOM_CONFIG, else ./homeroom.toml].",
+)
+
+
+def settings_of(config: Path | None) -> Settings:
+    """The settings of this installation. Raises SettingsError with every problem."""
+    from homeroom.settings import load_settings
+
+    quiet_logs()
+    return load_settings(config)
+
+
+def quiet_logs() -> None:
+    """Let only warnings be logged, on stderr: stdout is for what the command was asked for."""
+    import logging
+
+    import structlog
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+@contextlib.contextmanager
+def opened_store(settings: Settings) -> Iterator[Store]:
+    """The database, which must have been upgraded. Raises ClickException, with the command to run, when not."""
+    from homeroom.store import Store
+
+    check_upgraded(settings)
+    with Store(settings.database.url, cipher=settings.cipher(), readers=1) as store:
+        yield store
+
+
+def check_upgraded(settings: Settings) -> None:
+    """Raise ClickException when the database is not there or waits for migrations."""
+    from homeroom.store import migrate
+
+    if not database_exists(settings) or not all(entry.applied for entry in migrate.status(settings.database.url)):
+        raise click.ClickException("The database is not up to date; run: homeroom db upgrade")
+
+
+def database_exists(settings: Settings) -> bool:
+    """Whether there is a database to look at; asking SQLite would create an empty one."""
+    from homeroom.store.database import sqlite_path
+
+    url = settings.database.url
+    return not url.startswith("sqlite") or sqlite_path(url).exists()
+
+
+@contextlib.asynccontextmanager
+async def loaded(settings: Settings, *, safe: bool = False) -> AsyncIterator[District]:
+    """The district with its database open and its plugins loaded but not started."""
+    from homeroom.district import District
+
+    check_upgraded(settings)
+    district = District(settings, safe=safe)
+    with district.store:
+        await district.host.load()
+        try:
+            yield district
+        finally:
+            await district.host.stop()
+
+
+async def migrations_of(district: District) -> dict[str, Path]:
+    """The folder of each plugin that has tables of its own, by the plugin's name."""
+    answers = await district.host.ask_all("migrations")
+    return {answer.plugin: answer.value for answer in answers if answer.error is None and answer.value is not None}
+
+
+def plugin_migrations(settings: Settings, *, safe: bool = False) -> dict[str, Path]:
+    """As `migrations_of`, for a command; the core's own migrations must be there."""
+    import asyncio
+
+    async def ask() -> dict[str, Path]:
+        async with loaded(settings, safe=safe) as district:
+            return await migrations_of(district)
+
+    return asyncio.run(ask())
+
+
+def installed_migrations(settings: Settings) -> dict[str, Path]:
+    """As `plugin_migrations`, without looking at the database: what a restore into an empty one needs."""
+    import tempfile
+
+    from homeroom.settings import DatabaseSettings
+    from homeroom.store import migrate
+
+    with tempfile.TemporaryDirectory(prefix="homeroom-") as folder:
+        elsewhere = DatabaseSettings(url=f"sqlite:///{folder}/empty.db", readers=1)
+        migrate.upgrade(elsewhere.url)
+        return plugin_migrations(settings.model_copy(update={"database": elsewhere}))
+
+
+def upgrade(settings: Settings, *, safe: bool = False) -> list[str]:
+    """Bring the database, the core's part and every enabled plugin's, up to date; gives what was applied."""
+    from homeroom.store import migrate
+
+    done = migrate.upgrade(settings.database.url)
+    return done + migrate.upgrade(settings.database.url, plugin_migrations(settings, safe=safe))
+
+
+@contextlib.asynccontextmanager
+async def started(settings: Settings) -> AsyncIterator[District]:
+    """The district, running, without a server before it."""
+    from homeroom.district import District
+
+    check_upgraded(settings)
+    district = District(settings)
+    await district.start()
+    try:
+        yield district
+    finally:
+        await district.stop()
+
+
+def plugin_commands() -> dict[str, click.Command]:
+    """The commands of the enabled plugins, by name; none when the installation is not in order."""
+    import asyncio
+
+    from homeroom.settings import SettingsError
+    from homeroom.store import StoreError
+
+    async def ask() -> dict[str, click.Command]:
+        async with loaded(settings_of(None)) as district:
+            answers = await district.host.ask_all("commands")
+            groups = [answer.value for answer in answers if answer.error is None and answer.value is not None]
+            return {name: command for group in groups for name, command in group.commands.items()}
+
+    try:
+        return asyncio.run(ask())
+    except (SettingsError, StoreError, click.ClickException):
+        return {}

@@ -1,0 +1,282 @@
+"""Serving with Hypercorn: one process, or several that share one listening socket and are watched."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import multiprocessing
+import multiprocessing.connection
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import structlog
+from hypercorn.asyncio import serve as hypercorn_serve
+from hypercorn.config import Config
+from hypercorn.utils import LifespanFailureError
+
+if TYPE_CHECKING:
+    from quart import Quart
+
+    from homeroom.settings import Settings
+
+log = structlog.get_logger("homeroom.server")
+
+GRACE_SECONDS = 10
+_BACKLOG = 2048
+_NO_START = 3  # a worker's exit code when it could not start: starting it again would not help
+_TOO_SOON = 1.0  # a worker that dies younger than this waits before it is started again
+_GC_THRESHOLD = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """A certificate and its key, as PEM files."""
+
+    certfile: Path
+    keyfile: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What one server process needs to know."""
+
+    settings: Settings
+    tls: Tls | None = None
+    safe: bool = False
+
+
+class _Hypercorn(Config):
+    """Hypercorn's settings, with TLS 1.3 as the least."""
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        """Hypercorn's context, without TLS 1.2."""
+        context = super().create_ssl_context()
+        if context is not None:
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+        return context
+
+
+def cannot_serve(settings: Settings, *, workers: int, certfile: Path | None, keyfile: Path | None) -> str | None:
+    """Why these settings and options cannot go together, or None."""
+    if (certfile is None) != (keyfile is None):
+        return "TLS needs both --certfile and --keyfile."
+    if workers > 1:
+        missing = []
+        if settings.database.url.startswith("sqlite"):
+            missing.append("PostgreSQL (set DATABASE_URL; SQLite serves one process)")
+        if settings.redis.url is None:
+            missing.append("Redis (set REDIS_URL; it wakes the boards of the other processes)")
+        if missing:
+            return f"--workers {workers} needs {' and '.join(missing)}."
+    return None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to the address. Raises ClickException, in one line, when it cannot be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except socket.gaierror:
+        raise click.ClickException(f"{host} is not an address of this machine.") from None
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        bound.bind(address)
+        bound.listen(_BACKLOG)
+    except OSError as exc:
+        bound.close()
+        raise click.ClickException(_why_not_bound(host, port, exc)) from None
+    bound.setblocking(False)
+    return bound
+
+
+def _why_not_bound(host: str, port: int, exc: OSError) -> str:
+    import errno
+
+    if exc.errno == errno.EADDRINUSE:
+        return f"Port {port} on {host} is in use: stop what uses it, or choose another with --port."
+    if exc.errno == errno.EACCES:
+        return f"Port {port} may only be used by an administrator: choose one above 1023 with --port."
+    return f"Cannot listen on {host} port {port}: {exc.strerror}."
+
+
+def url_of(listening: socket.socket, *, tls: bool = False) -> str:
+    """The URL by which a browser on this machine reaches the socket."""
+    host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = "127.0.0.1"
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def run(plan: Plan, listening: socket.socket, *, workers: int, announce: Callable[[str], None]) -> None:
+    """Serve on the socket until SIGINT or SIGTERM. Raises ClickException when the server cannot start."""
+    url = url_of(listening, tls=plan.tls is not None)
+    if workers == 1:
+        try:
+            asyncio.run(serve_one(plan, listening, on_start=lambda: announce(url)))
+        except LifespanFailureError as exc:
+            raise click.ClickException(f"The server could not start: {why(exc)}") from None
+        return
+    announce(url)
+    _supervise(plan, listening, workers)
+
+
+def why(exc: LifespanFailureError) -> str:
+    """What the application said when it failed to start."""
+    return str(exc).partition("'")[2].rstrip("'\" ") or str(exc)
+
+
+def hypercorn_config(listening: socket.socket, tls: Tls | None) -> Config:
+    """How Hypercorn serves us on a socket of ours."""
+    config = _Hypercorn()
+    # Hypercorn closes what it is given, so each serving gets a descriptor of its own.
+    config.bind = [f"fd://{listening.dup().detach()}"]
+    config.backlog = _BACKLOG
+    config.accesslog = None
+    config.errorlog = None
+    config.include_server_header = False
+    config.graceful_timeout = GRACE_SECONDS
+    config.shutdown_timeout = GRACE_SECONDS
+    config.keep_alive_timeout = 75
+    config.keep_alive_max_requests = 100_000
+    config.websocket_max_message_size = 64 * 1024  # clients have little to say; all news goes the other way
+    if tls is not None:
+        config.certfile, config.keyfile = str(tls.certfile), str(tls.keyfile)
+    return config
+
+
+def stop_signals() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def serve_one(plan: Plan, listening: socket.socket, *, on_start: Callable[[], None]) -> None:
+    """Serve in this process until a signal comes; `on_start` is called once requests are answered."""
+    from homeroom.app import create_app
+
+    stopping = stop_signals()
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # a worker does not outlive the process that watches it, even one that was killed
+        asyncio.get_running_loop().add_reader(parent.sentinel, stopping.set)
+    app = create_app(plan.settings, safe=plan.safe)
+    await serve_app(app, listening, stopping, tls=plan.tls, on_start=on_start)
+
+
+async def serve_app(
+    app: Quart,
+    listening: socket.socket,
+    stopping: asyncio.Event,
+    *,
+    tls: Tls | None = None,
+    on_start: Callable[[], None],
+) -> None:
+    """Serve an application until `stopping` is set; `on_start` is called once requests are answered."""
+
+    @app.before_serving
+    async def settled() -> None:
+        # What was made at start lives as long as the process: the collector need not walk through it at every turn.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GC_THRESHOLD, 50, 100)
+        on_start()
+
+    await hypercorn_serve(app, hypercorn_config(listening, tls), shutdown_trigger=stopping.wait)
+
+
+def _work(plan: Plan, listening: socket.socket) -> None:
+    """One worker process, from start to end."""
+    try:
+        asyncio.run(serve_one(plan, listening, on_start=lambda: None))
+    except LifespanFailureError as exc:
+        log.error("worker_cannot_start", reason=why(exc))
+        raise SystemExit(_NO_START) from None
+
+
+def _supervise(plan: Plan, listening: socket.socket, count: int) -> None:
+    """Keep `count` processes serving one socket; start one that dies again, stop all of them on a signal."""
+    context = multiprocessing.get_context("spawn")
+    born: dict[SpawnProcess, float] = {}
+
+    def start() -> None:
+        process = context.Process(target=_work, args=(plan, listening), name="homeroom-worker")
+        process.start()
+        born[process] = time.monotonic()
+
+    with _signalled() as woken:
+        for _ in range(count):
+            start()
+        while not woken.stopped:
+            multiprocessing.connection.wait([woken.reader, *(process.sentinel for process in born)])
+            for process in [process for process in born if not process.is_alive()]:
+                lived = time.monotonic() - born.pop(process)
+                if woken.stopped:
+                    continue
+                log.error("worker_died", exit_code=process.exitcode)
+                if process.exitcode == _NO_START:
+                    _stop(list(born))
+                    raise click.ClickException("A worker could not start; the line above says why.")
+                if lived < _TOO_SOON:
+                    woken.wait(_TOO_SOON)
+                if not woken.stopped:
+                    start()
+    _stop(list(born))
+
+
+def _stop(processes: list[SpawnProcess]) -> None:
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + 2 * GRACE_SECONDS
+    for process in processes:
+        process.join(timeout=max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+class _Signalled:
+    """Whether SIGINT or SIGTERM came, as a socket that can be waited on together with processes."""
+
+    def __init__(self) -> None:
+        self.reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        self.stopped = False
+
+    def come(self, *_: object) -> None:
+        """Take the signal."""
+        self.stopped = True
+        with contextlib.suppress(BlockingIOError):
+            self._writer.send(b"!")
+
+    def wait(self, seconds: float) -> None:
+        """Wait that long, or until the signal comes."""
+        multiprocessing.connection.wait([self.reader], seconds)
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self.reader.close()
+        self._writer.close()
+
+
+@contextlib.contextmanager
+def _signalled() -> Iterator[_Signalled]:
+    woken = _Signalled()
+    before = {number: signal.signal(number, woken.come) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield woken
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        woken.close()

@@ -1,0 +1,136 @@
+"""Everything one running district has, wired together once: the app, the CLI and the jobs all start from here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import structlog
+
+from homeroom.auth.authenticator import Authenticator
+from homeroom.host import Host, PluginsConfig
+from homeroom.jobs import Jobs
+from homeroom.live.board import Boards
+from homeroom.live.bus import Bus
+from homeroom.live.tail import Tail
+from homeroom.mounts import PrefixTaken
+from homeroom.services import Services, make_limiter, make_services
+from homeroom.settings import Settings
+from homeroom.store import Store, StoreError, migrate
+from homeroom.telemetry import Metrics
+from homeroom.types import Event
+
+if TYPE_CHECKING:
+    from homeroom.mounts import Mounts
+    from homeroom.services import Api
+
+log = structlog.get_logger("homeroom")
+
+FOLLOW_SECONDS = 1.0  # how often a process looks for what another one's administrator decided
+
+
+class District:
+    """One district's settings, database, plugins and live journal.
+
+    Made without touching anything. `start` opens the database, which must have been upgraded (StoreError says how), and
+    starts the plugins; `stop` ends all of it. `safe` leaves every plugin out.
+    """
+
+    def __init__(self, settings: Settings, *, safe: bool = False) -> None:
+        self.settings = settings
+        redis_url = settings.redis.url.get_secret_value() if settings.redis.url else None
+        self.metrics = Metrics()
+        self.store = Store(settings.database.url, cipher=settings.cipher(), readers=settings.database.readers)
+        self.limiter = make_limiter(redis_url)
+        self.bus = Bus(self.store, redis_url)
+        self.tail = Tail(self.store, self.bus)
+        self.authenticator = Authenticator(settings, self.store)
+        self.host = Host(
+            PluginsConfig(source=settings.plugins.source) if safe else settings.plugins,
+            services=self._services,
+            store=self.store,
+            metrics=self.metrics,
+        )
+        self.boards = Boards(self)
+        self.jobs = Jobs(self)
+        self.mounts: Mounts | None = None
+        self.api: Api | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._switched = asyncio.Event()
+
+    async def start(self) -> None:
+        """Open the database, load and start the plugins, and follow the journal. Raises StoreError."""
+        pending = [entry for entry in migrate.status(self.settings.database.url) if not entry.applied]
+        if pending:
+            raise StoreError("the database is not up to date; run: homeroom db upgrade")
+        self.store.open()
+        try:
+            self.tail.listen(self._heard)
+            await self.tail.start()
+            await self.authenticator.start()
+            await self.host.load()
+            await self.host.start()
+            await self._mount_all()
+            self.host.changed.append(self._mount)
+            self._following = asyncio.create_task(self._follow())
+            await self.jobs.start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End the jobs, the plugins and the boards, then let what is queued be written and close the database."""
+        if self._following is not None:
+            self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._following
+        await self.jobs.stop()
+        await self.host.stop()
+        await self.boards.stop()
+        await self.tail.stop()
+        await asyncio.to_thread(self.store.close)
+
+    def is_on(self, plugin: str) -> bool:
+        """Whether a plugin is switched on."""
+        return self.host.is_on(plugin)
+
+    def _services(self, name: str, scopes: frozenset[str]) -> Services:
+        return make_services(
+            name,
+            scopes,
+            store=self.store,
+            limiter=self.limiter,
+            public_url=self.settings.server.public_base_url,
+            api=lambda: self.api,
+        )
+
+    def _heard(self, event: Event) -> None:
+        self.authenticator.heard(event)
+        if event.kind.startswith("plugin."):
+            self._switched.set()
+
+    async def _follow(self) -> None:
+        """Do here what an administrator decided in another process: at once when the journal says so."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._switched.wait(), FOLLOW_SECONDS)
+            self._switched.clear()
+            try:
+                await self.host.follow()
+            except StoreError as exc:
+                log.warning("switches_not_read", reason=str(exc))
+
+    async def _mount_all(self) -> None:
+        for name in self.host.implementers("routes"):
+            await self._mount(name)
+
+    async def _mount(self, name: str) -> None:
+        """Hang a plugin's routes, anew after a restart; one whose prefix is taken goes without."""
+        answer = await self.host.ask(name, "routes") if self.mounts is not None else None
+        if self.mounts is None or answer is None or answer.value is None:
+            return
+        try:
+            self.mounts.mount(name, answer.value)
+        except PrefixTaken as exc:
+            log.error("plugin_routes_refused", plugin=name, reason=str(exc))

@@ -1,0 +1,380 @@
+"""The plugin host: loads what a district enables, calls its hooks, and keeps the server well whatever a plugin does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+import orjson
+import structlog
+
+from homeroom.hookspecs import POLICIES
+from homeroom.host import discovery, switches
+from homeroom.host.answers import NotRunning, describe
+from homeroom.host.calls import Answer, Calls, HookMetrics, Implementation
+from homeroom.host.config import PluginsConfig, SettingsProblem
+from homeroom.host.discovery import CannotLoad, Installed
+from homeroom.host.plugin import Plugin, PluginInfo, Running, build
+from homeroom.host.plugin_settings import SettingsInvalid, masked, resolve
+from homeroom.host.switches import Switch
+from homeroom.host.threads import PluginThreads
+from homeroom.host.watchdog import Watchdog
+from homeroom.services import ServicesFor
+from homeroom.store import Store, StoreError, conflict, not_found
+from homeroom.types import Health
+
+log = structlog.get_logger("homeroom.host")
+
+LOAD_SECONDS = 10.0
+BY_ADMIN = "switched off by an administrator"
+_FOLLOW_SECONDS = 1.0
+
+
+class Host:
+    """The plugins of one process.
+
+    `services` makes what each plugin is given. `store` holds what administrators switch and save; without one these
+    hold for this process only. `blocked_after` is how long an `async def` hook may block the event loop, in seconds.
+    `changed` holds what is called with a plugin's name after it was switched on, off or restarted.
+    """
+
+    def __init__(
+        self,
+        config: PluginsConfig,
+        *,
+        services: ServicesFor,
+        store: Store | None = None,
+        metrics: HookMetrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        blocked_after: float = 1.0,
+        load_seconds: float = LOAD_SECONDS,
+    ) -> None:
+        self.config = config
+        self.required = config.required
+        self.changed: list[Callable[[str], Awaitable[None]]] = []
+        self._services = services
+        self._store = store
+        self._clock = clock
+        self._load_seconds = load_seconds
+        self._calls = Calls(metrics)
+        self._watchdog = Watchdog(self._calls.running, limit=blocked_after)
+        self._plugins: dict[str, Plugin] = {}
+        self._table: Mapping[str, tuple[Implementation, ...]] = dict.fromkeys(POLICIES, ())
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._following: dict[str, asyncio.Task[None]] = {}
+        self._started = False
+
+    def implements(self, hook: str) -> bool:
+        """Whether asking `hook` would give any answer: some plugin implements it, or a required one is missing."""
+        return bool(self._table[hook]) or bool(self._missing(hook))
+
+    def implementers(self, hook: str) -> tuple[str, ...]:
+        """Names of the plugins that would be asked `hook`, in call order."""
+        return tuple(one.plugin for one in self._table[hook])
+
+    def is_on(self, name: str) -> bool:
+        """Whether a plugin is loaded and switched on."""
+        plugin = self._plugins.get(name)
+        return plugin is not None and plugin.state == "loaded"
+
+    async def ask_all(self, hook: str, **arguments: Any) -> list[Answer]:
+        """What every plugin answers to `hook`, asked at once, in call order; failures are answers with an `error`.
+
+        For a hook whose failure denies, a required plugin that is not running is a failed answer.
+        """
+        missing = self._missing(hook)
+        implementations = self._table[hook]
+        if not implementations and not missing:
+            return []
+        answers = await self._calls.ask(implementations, POLICIES[hook].deadline, arguments)
+        if POLICIES[hook].failure == "off":
+            for answer in answers:
+                if answer.error is not None:
+                    await self._fail(self._plugins[answer.plugin], hook, answer.error)
+        return answers + [Answer(plugin=name, error=_not_running(name), reached=False) for name in missing]
+
+    async def ask_first(self, hook: str, **arguments: Any) -> Answer | None:
+        """The first answer to `hook` that is not None, asking plugins one after the other; None when there is none.
+
+        One that fails is passed over. Where a failure means "unknown" (`deliver`), the first plugin whose code ran and
+        failed ends the search, and its failed answer is given; one that was not reached is given only when nobody
+        else answered.
+        """
+        policy = POLICIES[hook]
+        unreached: Answer | None = None
+        for implementation in self._table[hook]:
+            for answer in await self._calls.ask((implementation,), policy.deadline, arguments):
+                if answer.error is None:
+                    if answer.value is not None:
+                        return answer
+                elif policy.failure == "unknown":
+                    if answer.reached:
+                        return answer
+                    unreached = unreached or answer
+        return unreached
+
+    async def ask(self, name: str, hook: str, **arguments: Any) -> Answer | None:
+        """What one plugin answers; None when it is off, does not implement `hook`, or may not see the arguments."""
+        one = [implementation for implementation in self._table[hook] if implementation.plugin == name]
+        answers = await self._calls.ask(one, POLICIES[hook].deadline, arguments) if one else []
+        return answers[0] if answers else None
+
+    @property
+    def plugins(self) -> list[PluginInfo]:
+        """Every plugin that is installed or asked for: those of the file in call order, then the others by name."""
+        return [plugin.info() for plugin in self._plugins.values()]
+
+    @property
+    def problems(self) -> list[SettingsProblem]:
+        """Everything that is wrong with plugins' settings."""
+        return [problem for plugin in self._plugins.values() for problem in plugin.problems]
+
+    def masked_settings(self, name: str) -> dict[str, Any]:
+        """A plugin's settings in force, with every secret masked; empty while it is off."""
+        running = self._plugin(name).running
+        return masked(running.settings) if running is not None else {}
+
+    async def health_of(self, name: str) -> dict[str, Any] | None:
+        """What a plugin's own check says, or None when it has none or is off."""
+        answer = await self.ask(name, "health")
+        if answer is None:
+            return None
+        if answer.error is not None:
+            return {"ok": False, "detail": describe(answer.error), "findings": []}
+        health: Health = answer.value
+        findings = [{"problem": finding.problem, "fix": finding.fix} for finding in health.findings]
+        return {"ok": health.ok, "detail": health.detail, "findings": findings}
+
+    async def enable(self, name: str) -> None:
+        """Switch a plugin on, here and in every other process. Raises Refused for one that the file does not name."""
+        plugin = self._plugin(name)
+        if not plugin.listed:
+            raise conflict(
+                "plugin-not-enabled",
+                f"{name} is not among `enabled` in {self.config.source}. Add it with `homeroom plugins enable {name}` "
+                "and restart the server.",
+            )
+        await self._switch(plugin, enabled=True)
+
+    async def disable(self, name: str) -> None:
+        """Switch a plugin off, here and in every other process. Raises Refused for one that is required."""
+        plugin = self._plugin(name)
+        if plugin.required:
+            raise conflict("plugin-required", f"{name} is required in {self.config.source}, so it stays on.")
+        await self._switch(plugin, enabled=False)
+
+    async def restart(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Save settings (None takes one back) over those saved before, and restart the plugin with them everywhere.
+
+        Raises SettingsInvalid, and saves nothing, when they cannot be used.
+        """
+        plugin = self._plugin(name)
+        if plugin.settings_model is None:
+            raise conflict("plugin-not-loaded", f"{name} cannot be imported, so its settings cannot be checked.")
+        values = {key: value for key, value in (self._saved(plugin) | dict(settings)).items() if value is not None}
+        resolve(self.config, name, plugin.settings_model, values)
+        if self._store is None:
+            async with self._lock(name):
+                await self._turn_off(plugin, "restarting")
+                await self._turn_on(plugin, values)
+            return
+        await self._store.write(partial(switches.save_settings, name=name, values=values))
+        await self._catch_up(plugin)
+
+    async def load(self) -> None:
+        """Import, check and set up every enabled plugin, one after the other; none of them can make this fail."""
+        offers = discovery.installed()
+        rows = await self._rows()
+        for name in self.config.enabled:
+            plugin = Plugin(name=name, listed=True, required=name in self.required)
+            self._plugins[name] = plugin
+            row = rows.get(name, Switch())
+            plugin.revision, plugin.sealed = row.revision, row.sealed
+            plugin.switched_off = row.enabled is False and not plugin.required
+            if plugin.switched_off:
+                plugin.reason = BY_ADMIN
+                plugin.offer = next(iter(offers.get(self.config.entry_point(name), [])), None)
+            else:
+                await self._open(plugin, self._saved(plugin), offers)
+        used = {self.config.entry_point(name) for name in self.config.enabled}
+        for name, several in offers.items():
+            if name not in used and name not in self._plugins:
+                reason = f"not among `enabled` in {self.config.source}"
+                self._plugins[name] = Plugin(name=name, offer=several[0], reason=reason)
+        self._publish()
+
+    async def start(self) -> None:
+        """Start the watchdog and every loaded plugin, all at once; one that cannot start is switched off."""
+        self._watchdog.start()
+        await self.ask_all("start")
+        self._started = True
+
+    async def stop(self) -> None:
+        """Stop every plugin, all at once, and leave none of their tasks behind."""
+        for task in self._following.values():
+            task.cancel()
+        on = [plugin for plugin in self._plugins.values() if plugin.running is not None]
+        await asyncio.gather(*(self._turn_off(plugin, "the server has stopped") for plugin in on))
+        self._watchdog.stop()
+        await self._calls.end()
+        self._started = False
+
+    async def follow(self) -> None:
+        """Do what an administrator decided in another process, for every plugin at once.
+
+        Gives up waiting after a second for a plugin that starts or stops slowly; the rest goes on behind.
+        """
+        rows = await self._rows()
+        for plugin in self._plugins.values():
+            row = rows.get(plugin.name)
+            if row is not None and plugin.listed and row.revision > plugin.revision:
+                running = self._following.get(plugin.name)
+                if running is None or running.done():
+                    self._following[plugin.name] = asyncio.create_task(self._apply(plugin, row))
+        if self._following:
+            done, _ = await asyncio.wait(self._following.values(), timeout=_FOLLOW_SECONDS)
+            self._following = {name: task for name, task in self._following.items() if task not in done}
+            for task in done:
+                task.result()
+
+    async def _open(self, plugin: Plugin, saved: Mapping[str, Any], offers: Mapping[str, list[Installed]]) -> None:
+        """Make a running instance, or say why there is none. Foreign code runs on a thread, under a deadline."""
+        plugin.problems = ()
+        plugin.state, plugin.reason = "left_out", None
+        try:
+            plugin.offer = discovery.the_one(self.config.entry_point(plugin.name), offers)
+            make = partial(build, plugin, self.config, self._services, saved=saved, clock=self._clock)
+            plugin.running = await self._on_thread(plugin.name, make)
+        except SettingsInvalid as exc:
+            plugin.problems, plugin.reason = tuple(exc.problems), f"its settings are wrong: {exc}"
+        except CannotLoad as exc:
+            plugin.reason = str(exc)
+        except Exception as exc:  # noqa: BLE001 - whatever else a plugin's class does when it is looked at
+            plugin.reason = f"it cannot be loaded: {describe(exc)}"
+        else:
+            plugin.state, plugin.hooks = "loaded", tuple(plugin.running.hooks)
+            return
+        log.warning("plugin_left_out", plugin=plugin.name, reason=plugin.reason)
+
+    async def _on_thread(self, name: str, make: Callable[[], Running]) -> Running:
+        thread = PluginThreads(f"{name}-load", limit=1)
+        try:
+            done, _ = await asyncio.wait({thread.submit(make)}, timeout=self._load_seconds)
+        finally:
+            thread.close()
+        for future in done:
+            running: Running = future.result()
+            return running
+        raise CannotLoad(f"loading it took more than {self._load_seconds:g} s")
+
+    async def _turn_on(self, plugin: Plugin, saved: Mapping[str, Any]) -> None:
+        await self._open(plugin, saved, discovery.installed())
+        if plugin.running is None:
+            return
+        plugin.switched_off = False
+        start = plugin.running.hooks.get("start")
+        if start is not None and self._started:
+            for answer in await self._calls.ask((start,), POLICIES["start"].deadline, {}):
+                if answer.error is not None:
+                    await self._fail(plugin, "start", answer.error)
+                    return
+        self._publish()
+
+    async def _turn_off(self, plugin: Plugin, reason: str) -> None:
+        """Ask the plugin nothing more from now on, then let it stop."""
+        running, plugin.running = plugin.running, None
+        plugin.state, plugin.reason = "off", reason
+        self._publish()
+        if running is None:
+            return
+        stop = running.hooks.get("stop")
+        if stop is not None and self._started:
+            await self._calls.ask((stop,), POLICIES["stop"].deadline, {})
+        running.threads.close()
+        try:
+            await running.services.close()
+        except Exception as exc:  # noqa: BLE001 - it is going anyway
+            log.warning("plugin_services_not_closed", plugin=plugin.name, error=describe(exc))
+
+    async def _fail(self, plugin: Plugin, hook: str, error: BaseException) -> None:
+        """Switch a plugin off whose `hook` failed, and keep the reason."""
+        running = plugin.running
+        text = running.hooks[hook].describe(error) if running is not None else describe(error)
+        log.error("plugin_off", plugin=plugin.name, hook=hook, error=text)
+        await self._turn_off(plugin, f"{hook} failed: {text}")
+
+    def _publish(self) -> None:
+        """Let calls go to the plugins that are loaded now, in the order of the file."""
+        loaded = [plugin.running for plugin in self._plugins.values() if plugin.state == "loaded" and plugin.running]
+        self._table = {
+            hook: tuple(running.hooks[hook] for running in loaded if hook in running.hooks) for hook in POLICIES
+        }
+
+    def _missing(self, hook: str) -> list[str]:
+        """Required plugins that do not run, where that must deny: one that never loaded may have had any hook."""
+        if POLICIES[hook].failure != "deny" or not self.required:
+            return []
+        lost = (plugin for plugin in self._plugins.values() if plugin.required and plugin.state != "loaded")
+        return [plugin.name for plugin in lost if not plugin.hooks or hook in plugin.hooks]
+
+    async def _switch(self, plugin: Plugin, *, enabled: bool) -> None:
+        if self._store is None:
+            row = Switch(enabled=enabled, sealed=plugin.sealed, revision=plugin.revision + 1)
+            await self._apply(plugin, row)
+            return
+        await self._store.write(partial(switches.switch, name=plugin.name, enabled=enabled))
+        await self._catch_up(plugin)
+
+    async def _catch_up(self, plugin: Plugin) -> None:
+        await self._apply(plugin, (await self._rows())[plugin.name])
+
+    async def _apply(self, plugin: Plugin, row: Switch) -> None:
+        async with self._lock(plugin.name):
+            if row.revision <= plugin.revision:
+                return
+            same = row.sealed == plugin.sealed
+            plugin.revision, plugin.sealed = row.revision, row.sealed
+            if row.enabled is False and not plugin.required:
+                plugin.switched_off = True
+                await self._turn_off(plugin, BY_ADMIN)
+            elif plugin.state != "loaded" or not same or plugin.tripped:
+                await self._turn_off(plugin, "restarting")
+                plugin.switched_off = False
+                await self._turn_on(plugin, self._saved(plugin))
+            log.info("plugin_switched", plugin=plugin.name, state=plugin.state)
+        await self._tell(plugin.name)
+
+    async def _tell(self, name: str) -> None:
+        for callback in self.changed:
+            try:
+                await callback(name)
+            except Exception as exc:  # noqa: BLE001 - a page that cannot be mounted stops nothing else
+                log.error("plugin_change_not_followed", plugin=name, error=describe(exc))
+
+    async def _rows(self) -> dict[str, Switch]:
+        return await self._store.read(switches.switches_of) if self._store is not None else {}
+
+    def _saved(self, plugin: Plugin) -> dict[str, Any]:
+        if self._store is None:
+            return {}
+        try:
+            return switches.opened(self._store.cipher, plugin.sealed)
+        except (StoreError, orjson.JSONDecodeError) as exc:
+            log.error("saved_settings_unreadable", plugin=plugin.name, error=str(exc))
+            return {}
+
+    def _plugin(self, name: str) -> Plugin:
+        plugin = self._plugins.get(name)
+        if plugin is None:
+            raise not_found("There is no plugin of that name.")
+        return plugin
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+
+def _not_running(name: str) -> NotRunning:
+    return NotRunning(f"{name} is required and is not running")

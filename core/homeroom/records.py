@@ -1,0 +1,274 @@
+"""What a SIS connector reads and writes: OneRoster 1.2's nouns, to which every other vendor is mapped.
+
+`sourced_id` is the vendor's own id, unique per connector and noun. Begin dates are inclusive, end dates exclusive, as
+in OneRoster 1.2 (rostering service, enrollment and academicSession). A record with `status` "tobedeleted" ends what it
+names; it never deletes history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import ClassVar, Literal, Protocol, TypeAlias
+
+from homeroom.types import Finding, Status
+
+Noun = Literal["org", "academicSession", "course", "class", "user", "enrollment"]
+"""In the order in which they refer to each other."""
+
+NOUNS: tuple[Noun, ...] = ("org", "academicSession", "course", "class", "user", "enrollment")
+
+RecordStatus = Literal["active", "tobedeleted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Org:
+    """A district, school or part of one (`kind`: "district", "school", "department", …)."""
+
+    noun: ClassVar[Noun] = "org"
+    sourced_id: str
+    name: str
+    kind: str
+    identifier: str | None = None
+    parent: str | None = None
+    time_zone: str | None = None  # IANA name; OneRoster has none: then the district's setting holds
+    status: RecordStatus = "active"
+    modified: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcademicSession:
+    """A school year, term, semester or grading period; `ends_on` is the day after the last one."""
+
+    noun: ClassVar[Noun] = "academicSession"
+    sourced_id: str
+    title: str
+    kind: str
+    begins_on: date
+    ends_on: date
+    school_year: int | None = None
+    parent: str | None = None
+    status: RecordStatus = "active"
+    modified: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What is taught; a class is one group that takes it."""
+
+    noun: ClassVar[Noun] = "course"
+    sourced_id: str
+    title: str
+    code: str | None = None
+    org: str | None = None
+    status: RecordStatus = "active"
+    modified: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Class:
+    """One group of students taught together (`kind`: "homeroom" or "scheduled")."""
+
+    noun: ClassVar[Noun] = "class"
+    sourced_id: str
+    title: str
+    school: str
+    course: str | None = None
+    terms: tuple[str, ...] = ()
+    code: str | None = None
+    kind: str = "scheduled"
+    periods: tuple[str, ...] = ()
+    status: RecordStatus = "active"
+    modified: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRole:
+    """One role at one org (OneRoster's names: student, teacher, guardian, parent, administrator, aide, …)."""
+
+    role: str
+    org: str
+    primary: bool = True
+    begins_on: date | None = None
+    ends_on: date | None = None
+    status: RecordStatus = "active"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A person. Legal and preferred names are kept apart; `agents` are the sourced ids of a student's guardians.
+
+    `only` names the fields that a record of changes tells, None for all: the others stay as they were, and `roles` are
+    joined to the known ones (one that is "tobedeleted" ends).
+    """
+
+    noun: ClassVar[Noun] = "user"
+    sourced_id: str
+    given_name: str
+    family_name: str
+    middle_name: str | None = None
+    preferred_given_name: str | None = None
+    preferred_family_name: str | None = None
+    roles: tuple[UserRole, ...] = ()
+    agents: tuple[str, ...] = ()
+    grades: tuple[str, ...] = ()
+    identifier: str | None = None  # the local student or staff number
+    username: str | None = None
+    email: str | None = field(default=None, repr=False)
+    phone: str | None = field(default=None, repr=False)
+    sms: str | None = field(default=None, repr=False)
+    birth_date: date | None = field(default=None, repr=False)
+    enabled: bool = True
+    only: tuple[str, ...] | None = None
+    status: RecordStatus = "active"
+    modified: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrollment:
+    """One person in one class, as "student" or "teacher" (or OneRoster's other roles), from a day to before a day."""
+
+    noun: ClassVar[Noun] = "enrollment"
+    sourced_id: str
+    user: str
+    class_: str
+    role: str
+    school: str | None = None
+    primary: bool = False
+    begins_on: date | None = None
+    ends_on: date | None = None
+    status: RecordStatus = "active"
+    modified: datetime | None = None
+
+
+Record: TypeAlias = Org | AcademicSession | Course | Class | User | Enrollment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowError:
+    """A row that could not be read: kept in the dead-letter list with `where` it stood and why, while the rest loads.
+
+    `where` is a file and line, or a page and position; `field` the column at fault. `reason` holds no personal value.
+    """
+
+    noun: Noun
+    where: str
+    reason: str
+    field: str | None = None
+    sourced_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pull:
+    """What the engine asks for: one noun, from `cursor` (a Page's, or None for the start).
+
+    `since` asks only for what changed after that moment, where the vendor can tell; None asks for everything.
+    """
+
+    noun: Noun
+    cursor: str | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some records, and the `cursor` from which reading goes on after them.
+
+    `total` is the vendor's own count of the whole collection, where it gives one: a full run removes only when the
+    counts agree. `delta` says that the source holds changes only, so that what it does not name is not gone.
+    `places` says where each record stands (file and line), for the dead-letter list.
+    """
+
+    records: Sequence[Record]
+    cursor: str | None = None
+    errors: Sequence[RowError] = ()
+    total: int | None = None
+    delta: bool = False
+    places: Sequence[str] = ()
+
+
+class SourceError(Exception):
+    """The source cannot be read; the text is shown to an administrator and holds no personal value.
+
+    `retry` says that it may work later (after `retry_after` seconds where the source named them).
+    """
+
+    def __init__(self, reason: str, *, retry: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry = retry or retry_after is not None
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingMark:
+    """One student's attendance as the SIS should hold it; sourced ids are the connector's own.
+
+    `key` is the idempotency key: the same key twice means the same change. `status` None withdraws what was sent.
+    """
+
+    key: str
+    student: str
+    class_: str
+    school: str
+    school_day: date
+    status: Status | None
+    code: str | None = None
+    minutes_late: int | None = None
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushed:
+    """What became of one OutgoingMark: `error` None means the SIS has it (`read_back`: and was seen to have it)."""
+
+    key: str
+    error: str | None = None
+    retry: bool = False
+    read_back: bool = False
+
+
+class SisConnector(Protocol):
+    """A driver for one student information system; the sync engine owns paging, retry, staging, the diff and apply."""
+
+    @property
+    def nouns(self) -> tuple[Noun, ...]:
+        """What it can read, in the order of NOUNS."""
+        ...
+
+    @property
+    def attendance_out(self) -> Literal["api", "file", "none"]:
+        """How attendance goes back; the admin page says it in plain words."""
+        ...
+
+    async def check(self) -> Sequence[Finding]:
+        """Try the settings against the real system: every missing permission or field, each with its fix."""
+        ...
+
+    def pull(self, pull: Pull) -> AsyncIterator[Page]:
+        """Read one noun page by page; reading again from a page's cursor gives the pages after it."""
+        ...
+
+    async def push(self, marks: Sequence[OutgoingMark]) -> Sequence[Pushed]:
+        """Write attendance; one answer for each mark, in any order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """One field that was changed both here and in the SIS since they last agreed (`base`)."""
+
+    noun: Noun
+    sourced_id: str
+    field: str
+    base: str | None
+    ours: str | None
+    theirs: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """Which value holds, and why."""
+
+    value: str | None
+    reason: str

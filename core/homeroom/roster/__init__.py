@@ -1,0 +1,1 @@
+"""People, schools, terms, calendars, classes and enrolments: plain functions over the store's models."""

@@ -1,0 +1,60 @@
+"""What a person is called: the preferred name for everyday use, the legal one for official papers, and sort keys."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Protocol
+
+_MARKS = ((0x0300, 0x036F), (0x0591, 0x05C7), (0x064B, 0x065F), (0x0670, 0x0670))
+# Letters that Unicode does not take apart, and the look-alikes of the apostrophe.
+_PLAIN = str.maketrans(
+    {"đ": "d", "ø": "o", "ł": "l", "æ": "ae", "œ": "oe", "\u0131": "i", "\u2019": "'", "\u02bb": "'", "\u02bc": "'"}
+)
+
+
+class Named(Protocol):
+    """Whatever holds the five parts of a name: a row of the roster or a record of a source."""
+
+    @property
+    def given_name(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def family_name(self) -> str: ...  # noqa: D102
+    @property
+    def preferred_given_name(self) -> str | None: ...  # noqa: D102
+    @property
+    def preferred_family_name(self) -> str | None: ...  # noqa: D102
+
+
+def display_name(person: Named) -> str:
+    """What the person wants to be called; the legal name where no other is known. Single names stay single."""
+    given = person.preferred_given_name or person.given_name
+    family = person.preferred_family_name or person.family_name
+    return f"{given} {family}".strip()
+
+
+def legal_name(person: Named, middle_name: str | None = None) -> str:
+    """The name for official papers."""
+    return " ".join(part for part in (person.given_name, middle_name, person.family_name) if part)
+
+
+def sort_name(given: str, family: str, preferred_given: str | None, preferred_family: str | None) -> str:
+    """The key that lists are sorted by: family then given name as displayed, folded.
+
+    Where the legal name differs it follows after a bar, so that the office finds a person by either.
+    """
+    shown = fold(f"{preferred_family or family} {preferred_given or given}")
+    legal = fold(f"{family} {given}")
+    return shown if shown == legal else f"{shown} | {legal}"
+
+
+def fold(text: str) -> str:
+    """`text` without case, and without accents where they are not letters of their own, for comparing."""
+    bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not _is_mark(c))
+    folded = unicodedata.normalize("NFKC", bare).casefold().translate(_PLAIN)
+    return " ".join(folded.split())
+
+
+def _is_mark(char: str) -> bool:
+    """Whether this is an accent or vowel point that people leave out when they type (not an Indic vowel sign)."""
+    code = ord(char)
+    return code >= _MARKS[0][0] and any(low <= code <= high for low, high in _MARKS)

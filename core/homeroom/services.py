@@ -1,0 +1,280 @@
+"""What a plugin is given: everything it may use of Homeroom beside its own hooks.
+
+The doors to people's data (`roster`, `attendance`) hand out only the fields that the plugin's scopes name, and enter
+every hand-out of a personal field in the disclosure ledger. That guards against mistakes and keeps a record; it is not
+a sandbox, for a plugin runs with the rights of the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import structlog
+
+from homeroom.types import Mark, Student
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from homeroom.store import Store
+    from homeroom.store.connection import Connection, Transaction
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Tells the time, so that tests can choose it."""
+
+    def now(self) -> datetime:
+        """This moment, aware and in UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """This moment, aware and in UTC."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Whether one more is allowed; if not, `retry_after` says in how many seconds."""
+
+    allowed: bool
+    retry_after: int = 0
+
+
+class Limiter(Protocol):
+    """Limits how often something may happen; with Redis the limit holds across all workers."""
+
+    async def hit(self, key: str, limit: int, seconds: float) -> Allowance:
+        """Count one and say whether it was within `limit` per `seconds`; one that is refused is not counted."""
+        ...
+
+    async def peek(self, key: str, limit: int, seconds: float) -> Allowance:
+        """Whether one more would be allowed now, without counting it."""
+        ...
+
+    async def forget(self, key: str) -> None:
+        """Start counting `key` anew."""
+        ...
+
+
+class KeyValues(Protocol):
+    """A plugin's small keepings: text by key, sealed in the database, seen by this plugin only."""
+
+    async def get(self, key: str) -> str | None:
+        """What was kept under `key`, or None when there is nothing or it has expired."""
+        ...
+
+    async def set(self, key: str, value: str, *, ttl: float | None = None) -> None:
+        """Keep `value`, for `ttl` seconds where given; committed when this returns."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Keep nothing under `key` any more."""
+        ...
+
+
+class Roster(Protocol):
+    """The door to students."""
+
+    async def students(self, ids: Collection[str], *, fields: Collection[str] | None = None) -> list[Student]:
+        """The students that exist among `ids`, with those of `fields` (default: all) that the scopes name.
+
+        The scope of a field is `student.FIELD`; a field outside the scopes is None, and the log says so.
+        """
+        ...
+
+
+class Attendance(Protocol):
+    """The door to attendance."""
+
+    async def marks(
+        self,
+        *,
+        session_id: str | None = None,
+        student_ids: Collection[str] | None = None,
+        since: date | None = None,
+        until: date | None = None,
+    ) -> list[Mark]:
+        """The marks of one session, or of some students from the school day `since` to `until`, both included.
+
+        `status`, `code`, `minutes_late` and `recorded_at` need the scope `attendance.status`, `note` `attendance.note`.
+        """
+        ...
+
+
+class PluginStore(Protocol):
+    """The plugin's own tables, whose names begin with the plugin's (see the hook `migrations`)."""
+
+    async def submit(self, unit: Callable[[Transaction], T]) -> T:
+        """What `unit` gives, once it is committed. A unit may run more than once and must then do the same."""
+        ...
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """What `query` gives, on a connection that cannot write."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiAnswer:
+    """What a REST route answered in process."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class Api(Protocol):
+    """The REST routes, in process, with exactly the rights of the person who is signed in."""
+
+    async def __call__(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, json: Any = None
+    ) -> ApiAnswer:
+        """The answer to one request; `headers` carry the caller's own Authorization or Cookie."""
+        ...
+
+
+class Egress(Protocol):
+    """What may leave over HTTP: only to hosts that were allowed, from the plugin's own settings."""
+
+    @property
+    def client(self) -> httpx2.AsyncClient:
+        """The plugin's HTTP client: timeouts set, redirects off, other hosts refused."""
+        ...
+
+    @property
+    def transport(self) -> httpx2.AsyncBaseTransport:
+        """The same rules for a client of another library (authlib's, for example)."""
+        ...
+
+    def allow(self, url: str) -> None:
+        """Let requests to the scheme, host and port of `url` out."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+class Services:
+    """One plugin's services, handed to its `__init__`.
+
+    `name` is the instance's name, `scopes` the personal data it may see, `log` its structlog logger (never write
+    personal data to it), `public_url` the address people reach this server at, or None when none is set.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        scopes: frozenset[str],
+        clock: Clock,
+        egress: Egress,
+        kv: KeyValues,
+        limiter: Limiter,
+        roster: Roster,
+        attendance: Attendance,
+        store: PluginStore,
+        derive: Callable[[str], bytes],
+        api: Callable[[], Api | None] = lambda: None,
+        public_url: str | None = None,
+    ) -> None:
+        self.name = name
+        self.scopes = scopes
+        self.log: structlog.stdlib.BoundLogger = structlog.get_logger("homeroom.plugin").bind(plugin=name)
+        self.clock = clock
+        self.kv = kv
+        self.limiter = limiter
+        self.roster = roster
+        self.attendance = attendance
+        self.store = store
+        self.public_url = public_url
+        self._egress = egress
+        self._derive = derive
+        self._api = api
+
+    def __repr__(self) -> str:
+        return f"Services({self.name})"
+
+    @property
+    def http(self) -> httpx2.AsyncClient:
+        """An HTTP client that reaches only the hosts allowed by `allow_host`; it is closed with the plugin."""
+        return self._egress.client
+
+    @property
+    def transport(self) -> httpx2.AsyncBaseTransport:
+        """The same rules as a transport, for a client of another library."""
+        return self._egress.transport
+
+    def allow_host(self, url: str) -> None:
+        """Let requests to the scheme, host and port of `url` out; `https` unless the host is this machine."""
+        self._egress.allow(url)
+
+    def derive_key(self, purpose: str) -> bytes:
+        """32 secret bytes for one purpose of this plugin, alike in every process and after every restart."""
+        return self._derive(f"plugin:{self.name}:{purpose}")
+
+    @property
+    def api(self) -> Api:
+        """The REST routes, in process. Raises RuntimeError where nothing is served (in the CLI, before the start)."""
+        api = self._api()
+        if api is None:
+            raise RuntimeError("the REST routes can be called only while the server runs")
+        return api
+
+    async def close(self) -> None:
+        """Release what these services hold open; the host calls it after the plugin's `stop`."""
+        await self._egress.close()
+
+
+ServicesFor = Callable[[str, frozenset[str]], Services]
+"""Makes the services of the plugin with this name and these scopes."""
+
+
+def make_limiter(redis_url: str | None) -> Limiter:
+    """The district's limiter: across all processes when there is Redis, else within this one."""
+    from homeroom.limits import MemoryLimiter, RedisLimiter
+
+    if redis_url is None:
+        return MemoryLimiter()
+    from redis.asyncio import Redis
+
+    return RedisLimiter(Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1))
+
+
+def make_services(
+    name: str,
+    scopes: frozenset[str],
+    *,
+    store: Store,
+    limiter: Limiter,
+    public_url: str | None = None,
+    api: Callable[[], Api | None] = lambda: None,
+    clock: Clock | None = None,
+) -> Services:
+    """The services of one plugin in a running district."""
+    from homeroom import doors
+    from homeroom.egress import GuardedEgress
+
+    clock = clock or SystemClock()
+    return Services(
+        name=name,
+        scopes=scopes,
+        clock=clock,
+        egress=GuardedEgress(),
+        kv=doors.StoredKeyValues(store, name, clock),
+        limiter=doors.NamespacedLimiter(limiter, name),
+        roster=doors.StoredRoster(store, name, scopes),
+        attendance=doors.StoredAttendance(store, name, scopes),
+        store=doors.StoredTables(store),
+        derive=store.cipher.derive,
+        api=api,
+        public_url=public_url,
+    )

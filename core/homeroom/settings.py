@@ -1,0 +1,235 @@
+"""Every setting: defaults, then homeroom.toml, then the environment and `.env`; all problems are told at once.
+
+What an admin saved for a plugin on its page stands between the file and the environment; the plugin host adds that.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import hashlib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from homeroom.host.config import PluginsConfig, SettingsProblem
+from homeroom.store.cipher import Cipher
+
+DEVELOPMENT_SECRET = "development-only-secret-never-for-a-real-district"  # noqa: S105 - refused in production
+PREFIX = "HOMEROOM__"
+
+FIXED = {
+    "DATABASE_URL": ("database", "url"),
+    "REDIS_URL": ("redis", "url"),
+    "ENVIRONMENT": ("environment",),
+    "PUBLIC_BASE_URL": ("server", "public_base_url"),
+    "JWT_SECRET_KEY": ("auth", "secret_key"),
+    "JWT_ALGORITHM": ("auth", "algorithm"),
+    "JWT_ACCESS_TOKEN_EXPIRE_MINUTES": ("auth", "access_token_minutes"),
+    "ENCRYPTION_KEY": ("security", "encryption_key"),
+}
+"""The environment names that the outside relies on, and the setting that each one is."""
+
+
+def _listed(value: Any) -> Any:
+    """A list in an environment variable is written with commas."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[list[str], BeforeValidator(_listed)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(_Section):
+    """How the server is reached."""
+
+    public_base_url: str | None = None
+    trusted_proxies: Names = []
+    allowed_origins: Names = []
+    max_body_bytes: int = Field(default=1_048_576, ge=1024)
+    max_page_size: int = Field(default=500, ge=1, le=10_000)
+    requests_per_minute: int = Field(default=1200, ge=1)
+
+
+class DatabaseSettings(_Section):
+    """Where the data lies."""
+
+    url: str = "sqlite:///./homeroom.db"
+    readers: int = Field(default=3, ge=1, le=32)
+
+
+class RedisSettings(_Section):
+    """Redis wakes the other processes; without it one process serves."""
+
+    url: SecretStr | None = None
+
+
+class AuthSettings(_Section):
+    """Tokens and who may register."""
+
+    secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    previous_keys: list[SecretStr] = []
+    algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
+    access_token_minutes: int = Field(default=30, ge=1, le=1440)
+    refresh_token_days: int = Field(default=30, ge=1, le=365)
+    registration: Literal["invitation", "open"] = "invitation"
+
+
+class SecuritySettings(_Section):
+    """Keys for what is sealed in the database."""
+
+    encryption_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    previous_encryption_keys: list[SecretStr] = []
+
+
+class AttendanceSettings(_Section):
+    """What a district usually sets once. `time_zone` holds for schools that have none of their own."""
+
+    time_zone: str = "America/New_York"
+    late_after_minutes: int = Field(default=5, ge=0, le=240)
+    offline_hours: int = Field(default=24, ge=0, le=72)
+    school_days: list[int] = [0, 1, 2, 3, 4]  # Monday is 0
+
+
+class SyncSettings(_Section):
+    """How rosters are taken in."""
+
+    administrators: bool = False  # whether a SIS may make somebody a school administrator here
+
+
+class LogSettings(_Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "text"] = "auto"
+
+
+class Settings(_Section):
+    """All of them. `file` is where they came from, for messages."""
+
+    environment: Literal["development", "production"] = "development"
+    server: ServerSettings = ServerSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    redis: RedisSettings = RedisSettings()
+    auth: AuthSettings = AuthSettings()
+    security: SecuritySettings = SecuritySettings()
+    attendance: AttendanceSettings = AttendanceSettings()
+    sync: SyncSettings = SyncSettings()
+    log: LogSettings = LogSettings()
+    plugins: PluginsConfig = Field(default_factory=PluginsConfig)
+    file: str | None = None
+
+    @property
+    def production(self) -> bool:
+        """Whether this is a real district's server."""
+        return self.environment == "production"
+
+    def cipher(self) -> Cipher:
+        """What seals and opens values in the database."""
+        keys = [self.security.encryption_key, *self.security.previous_encryption_keys]
+        return Cipher([encryption_key(key.get_secret_value()) for key in keys])
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; `problems` has every one of them."""
+
+    def __init__(self, problems: list[SettingsProblem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+def encryption_key(text: str) -> bytes:
+    """32 bytes from ENCRYPTION_KEY: base64 or hex of 32 bytes as they are, any other text by its SHA-256."""
+    for decode in (bytes.fromhex, lambda t: base64.b64decode(t, altchars=b"-_", validate=True)):
+        try:
+            raw = decode(text)
+        except (ValueError, binascii.Error):
+            continue
+        if len(raw) == 32:  # noqa: PLR2004 - AES-256
+            return raw
+    return hashlib.sha256(text.encode()).digest()
+
+
+def load_settings(config: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this installation.
+
+    `config` is homeroom.toml's path (default: `HOMEROOM_CONFIG`, else `homeroom.toml` here if there is one). Raises
+    SettingsError with every problem: file, place, what is wrong and the fix.
+    """
+    env = dict(environment) if environment is not None else _environment()
+    path = config or (Path(env["HOMEROOM_CONFIG"]) if env.get("HOMEROOM_CONFIG") else None)
+    if path is None and Path("homeroom.toml").is_file():
+        path = Path("homeroom.toml")
+    name = str(path) if path else "the environment"
+    values = _read(path) if path else {}
+    for key, where in FIXED.items():
+        if env.get(key):
+            _put(values, where, env[key])
+    for key, text in env.items():
+        if key.startswith(PREFIX) and not key.startswith(f"{PREFIX}PLUGINS__"):
+            _put(values, tuple(part.lower() for part in key.removeprefix(PREFIX).split("__")), text)
+    try:
+        plugins = PluginsConfig.parse(values.pop("plugins", {}), source=name, environment=env)
+        settings = Settings(**values, plugins=plugins, file=str(path) if path else None)
+    except ValidationError as exc:
+        raise SettingsError([_problem(name, error) for error in exc.errors()]) from None
+    problems = _check(settings, name)
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _environment() -> dict[str, str]:
+    return {**{k: v for k, v in dotenv_values(".env").items() if v is not None}, **os.environ}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        fix = "Create it from homeroom.example.toml, or name another with --config."
+        raise SettingsError([SettingsProblem(file=str(path), message="there is no such file", fix=fix)]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise SettingsError([SettingsProblem(file=str(path), message=f"not valid TOML: {exc}")]) from None
+
+
+def _put(values: dict[str, Any], where: tuple[str, ...], text: str) -> None:
+    for part in where[:-1]:
+        values = values.setdefault(part, {})
+    values[where[-1]] = text
+
+
+def _problem(file: str, error: Mapping[str, Any]) -> SettingsProblem:
+    where = [str(part) for part in error["loc"]]
+    place = ".".join(where)
+    if error["type"] == "extra_forbidden":
+        section = type(Settings.model_fields[where[0]].default) if len(where) > 1 else Settings
+        close = difflib.get_close_matches(where[-1], getattr(section, "model_fields", {}), n=1)
+        fix = f"Did you mean {close[0]}?" if close else "Remove it; homeroom.example.toml lists every key."
+        return SettingsProblem(file=file, field=place, message="unknown setting", fix=fix)
+    return SettingsProblem(file=file, field=place, message=error["msg"], fix="homeroom.example.toml explains it.")
+
+
+def _check(settings: Settings, file: str) -> list[SettingsProblem]:
+    """What can only be judged with everything in view."""
+    problems: list[SettingsProblem] = []
+    if settings.production:
+        make = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
+        for name, secret in (
+            ("JWT_SECRET_KEY", settings.auth.secret_key),
+            ("ENCRYPTION_KEY", settings.security.encryption_key),
+        ):
+            text = secret.get_secret_value()
+            if text == DEVELOPMENT_SECRET or len(text) < 32 or len(set(text)) < 10:  # noqa: PLR2004 - 256 bits, not "aaaa…"
+                message = "ENVIRONMENT=production needs a real secret of at least 32 characters here"
+                problems.append(SettingsProblem(file=file, field=name, message=message, fix=make))
+    return problems

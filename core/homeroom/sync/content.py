@@ -1,0 +1,125 @@
+"""A record in its comparable form: canonical JSON in which addresses stand only as keyed lookups.
+
+Whatever is unset is left out, so the same facts always give the same bytes. When a source last touched a record
+(`modified`) is no fact about it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from homeroom.records import Noun, Record, User, UserRole
+from homeroom.store.cipher import Cipher
+
+CONTACTS = ("email", "phone", "sms")
+
+FIELDS: dict[Noun, tuple[str, ...]] = {
+    "org": ("name", "kind", "identifier", "parent", "time_zone"),
+    "academicSession": ("title", "kind", "begins_on", "ends_on", "school_year", "parent"),
+    "course": ("title", "code", "org"),
+    "class": ("title", "school", "course", "terms", "code", "kind", "periods"),
+    "user": (
+        "given_name",
+        "family_name",
+        "middle_name",
+        "preferred_given_name",
+        "preferred_family_name",
+        "roles",
+        "agents",
+        "grades",
+        "identifier",
+        "username",
+        "email",
+        "phone",
+        "sms",
+        "birth_date",
+        "enabled",
+    ),
+    "enrollment": ("user", "class_", "role", "primary", "begins_on", "ends_on"),
+}
+
+
+class Unusable(ValueError):
+    """A record that cannot be kept; the text says why and holds no personal value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """A record's canonical JSON, the hash that tells it from others, and its addresses, sealed."""
+
+    text: str
+    hash: str
+    sealed: str | None = field(default=None, repr=False)
+
+
+def content_of(record: Record, cipher: Cipher, base: str | None = None) -> Content:
+    """The comparable form of a record.
+
+    `base` is what the source said before: a record of changes (`User.only`) is laid over it. Raises Unusable when
+    there is none, or when the record holds characters that no database keeps.
+    """
+    facts = {name: value for name in FIELDS[record.noun] if (value := getattr(record, name)) not in (None, ())}
+    addresses: dict[str, str] = {}
+    if isinstance(record, User):
+        addresses = {kind: facts[kind].strip() for kind in CONTACTS if facts.get(kind, "").strip()}
+        facts |= {kind: cipher.lookup(kind, value) for kind, value in addresses.items()}
+        facts["agents"] = sorted(set(record.agents))
+        facts["roles"] = sorted(_role(role) for role in record.roles if role.status == "active")
+        if record.only is not None:
+            facts = _laid_over(record, facts, base)
+            addresses = {kind: value for kind, value in addresses.items() if kind in record.only}
+    try:
+        text = orjson.dumps({k: v for k, v in facts.items() if v != []}, option=orjson.OPT_SORT_KEYS)
+    except TypeError as exc:
+        raise Unusable("it holds characters that are not valid text") from exc
+    if b"\\u0000" in text:
+        raise Unusable("it holds a NUL character")
+    sealed = cipher.seal(orjson.dumps(addresses).decode(), seal_context(record.sourced_id)) if addresses else None
+    return Content(text=text.decode(), hash=digest(text), sealed=sealed)
+
+
+def digest(text: bytes) -> str:
+    """The hash by which contents are compared."""
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def canonical(facts: Mapping[str, Any]) -> str:
+    """Facts, back in canonical form."""
+    return orjson.dumps(dict(facts), option=orjson.OPT_SORT_KEYS).decode()
+
+
+def seal_context(sourced_id: str) -> str:
+    """What the addresses of a staged row are bound to."""
+    return f"staged_rows.sealed.{sourced_id}"
+
+
+def _role(role: UserRole) -> list[Any]:
+    begins_on = role.begins_on.isoformat() if role.begins_on else ""
+    ends_on = role.ends_on.isoformat() if role.ends_on else ""
+    return [role.role, role.org, role.primary, begins_on, ends_on]
+
+
+def _laid_over(record: User, facts: Mapping[str, Any], base: str | None) -> dict[str, Any]:
+    """What is known of the person after a record of changes: the base with the told fields replaced."""
+    told = record.only or ()
+    known: dict[str, Any] = orjson.loads(base) if base else {}
+    if not base and not {"given_name", "family_name"} <= set(told):
+        raise Unusable("it only changes a person, who is not known yet")
+    merged = {name: value for name, value in known.items() if name not in told or name == "roles"}
+    merged |= {name: value for name, value in facts.items() if name in told and name != "roles"}
+    merged["roles"] = _joined(known.get("roles", []), record.roles) if "roles" in told else known.get("roles", [])
+    return merged
+
+
+def _joined(known: Sequence[Sequence[Any]], changes: Sequence[UserRole]) -> list[list[Any]]:
+    roles = {(role[0], role[1]): list(role) for role in known}
+    for change in changes:
+        roles.pop((change.role, change.org), None)
+        if change.status == "active":
+            roles[change.role, change.org] = _role(change)
+    return sorted(roles.values())

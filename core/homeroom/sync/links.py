@@ -1,0 +1,182 @@
+"""What hangs on a person or a class in tables of its own: roles, addresses, guardians, terms."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import orjson
+
+from homeroom.records import Noun
+from homeroom.store import Connection
+from homeroom.sync.bulk import select_in
+from homeroom.sync.content import CONTACTS, seal_context
+from homeroom.sync.job import Job
+from homeroom.sync.mapping import ADMINISTRATORS, ROLES
+
+SEALED = "(an address)"
+"""What a diff shows in place of somebody's address."""
+
+Ids = Mapping[Noun, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One person or class that a source tells of: `facts` as content, `base` what it told before."""
+
+    row_id: str
+    sourced_id: str
+    facts: dict[str, Any]
+    base: dict[str, Any] | None
+    sealed: str | None = field(default=None, repr=False)
+
+
+@dataclass(slots=True, kw_only=True)
+class Links:
+    """What is to change around one person or class. `fields` has before and after, `missing` what is not known."""
+
+    fields: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    missing: list[tuple[str, Any]] = field(default_factory=list)
+    terms_new: list[str] = field(default_factory=list)
+    terms_gone: list[str] = field(default_factory=list)
+    roles_set: list[tuple[Any, ...]] = field(default_factory=list)
+    roles_gone: list[tuple[str, str]] = field(default_factory=list)
+    contacts_new: list[tuple[str, str, str]] = field(default_factory=list, repr=False)
+    contacts_gone: list[str] = field(default_factory=list)
+    guardians_new: list[str] = field(default_factory=list)
+    guardians_gone: list[str] = field(default_factory=list)
+
+
+def class_links(connection: Connection, subjects: Sequence[Subject], existing: Sequence[str], ids: Ids) -> list[Links]:
+    """The terms that each class gains and loses; ones that were given here stay."""
+    now: dict[str, set[str]] = defaultdict(set)
+    query = "SELECT class_id, term_id FROM class_terms WHERE class_id IN ({})"
+    for class_id, term_id in select_in(connection, query, (), existing):
+        now[class_id].add(term_id)
+    known = ids["academicSession"]
+    found = []
+    for subject in subjects:
+        links = Links()
+        told = set(subject.facts.get("terms", ()))
+        before = set((subject.base or {}).get("terms", ()))
+        links.missing += [("terms", term) for term in sorted(told) if term not in known]
+        wanted = {known[term] for term in told if term in known}
+        dropped = {known[term] for term in before - told if term in known}
+        links.terms_new = sorted(wanted - now[subject.row_id])
+        links.terms_gone = sorted(dropped & now[subject.row_id])
+        if links.terms_new or links.terms_gone:
+            links.fields["terms"] = (sorted(before), sorted(told))
+        found.append(links)
+    return found
+
+
+def user_links(
+    connection: Connection, job: Job, subjects: Sequence[Subject], existing: Sequence[str], ids: Ids
+) -> list[Links]:
+    """The roles, addresses and guardians that each person gains and loses; those that were given here stay."""
+    roles = _roles_now(connection, existing)
+    contacts = _contacts_now(connection, existing)
+    guardians = _guardians_now(connection, existing)
+    schools = _schools(connection, ids["org"]) if job.administrators else frozenset()
+    found = []
+    for subject in subjects:
+        links = Links()
+        _plan_roles(links, job, subject, roles.get(subject.row_id, {}), ids["org"], schools)
+        _plan_contacts(links, connection, job, subject, contacts.get(subject.row_id, {}))
+        _plan_guardians(links, job, subject, guardians.get(subject.row_id, {}), ids["user"])
+        found.append(links)
+    return found
+
+
+def _plan_roles(
+    links: Links, job: Job, subject: Subject, now: dict[Any, Any], orgs: Mapping[str, str], schools: frozenset[str]
+) -> None:
+    wanted: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for name, org, primary, begins_on, ends_on in subject.facts.get("roles", ()):
+        role = ROLES.get(name)
+        if org and org not in orgs:
+            links.missing.append(("roles", [name, org, primary, begins_on, ends_on]))
+            continue
+        org_id = orgs[org] if org else ""
+        if role is None and name in ADMINISTRATORS and org_id in schools:
+            role = "school_admin"
+        if role is not None:
+            wanted.setdefault((role, org_id), (primary, begins_on or None, ends_on or None))
+    for key, values in wanted.items():
+        source, *held = now.get(key, (job.source, None))
+        if source == job.source and tuple(held) != values:
+            links.roles_set.append((*key, *values))
+    links.roles_gone = [key for key, (source, *_) in now.items() if source == job.source and key not in wanted]
+    if links.roles_set or links.roles_gone:
+        before = sorted(role for role, _ in now)
+        links.fields["roles"] = (before, sorted(role for role, _ in wanted))
+
+
+def _plan_contacts(links: Links, connection: Connection, job: Job, subject: Subject, now: dict[Any, Any]) -> None:
+    wanted = {(kind, subject.facts[kind]) for kind in CONTACTS if kind in subject.facts}
+    new = wanted - now.keys()
+    if new and subject.sealed:
+        opened = orjson.loads(connection.cipher.unseal(subject.sealed, seal_context(subject.sourced_id)))
+        links.contacts_new = [(kind, opened[kind], lookup) for kind, lookup in sorted(new) if kind in opened]
+    gone = [
+        (kind, row_id)
+        for (kind, lookup), (row_id, source) in now.items()
+        if _is_gone(job, source, kind, lookup, wanted)
+    ]
+    links.contacts_gone = [row_id for _, row_id in gone]
+    for kind in {kind for kind, _, _ in links.contacts_new} | {kind for kind, _ in gone}:
+        had = any(key[0] == kind for key in now)
+        has = kind in subject.facts
+        links.fields[kind] = (SEALED if had else None, SEALED if has else None)
+
+
+def _is_gone(job: Job, source: str | None, kind: str, lookup: str, wanted: set[tuple[str, str]]) -> bool:
+    return source == job.source and (kind, lookup) not in wanted
+
+
+def _plan_guardians(links: Links, job: Job, subject: Subject, now: dict[str, Any], users: Mapping[str, str]) -> None:
+    told = [agent for agent in subject.facts.get("agents", ()) if agent != subject.sourced_id]
+    links.missing += [("agents", agent) for agent in told if agent not in users]
+    wanted = {users[agent] for agent in told if agent in users}
+    ours = (job.source, False)
+    links.guardians_new = sorted(one for one in wanted if now.get(one, (job.source, True)) == (job.source, True))
+    links.guardians_gone = sorted(one for one, held in now.items() if held == ours and one not in wanted)
+    if links.guardians_new or links.guardians_gone:
+        links.fields["agents"] = ((subject.base or {}).get("agents", []), subject.facts.get("agents", []))
+
+
+def _roles_now(connection: Connection, user_ids: Sequence[str]) -> dict[str, dict[Any, Any]]:
+    found: dict[str, dict[Any, Any]] = defaultdict(dict)
+    query = 'SELECT user_id, role, org_id, source, "primary", begins_on, ends_on FROM role_assignments WHERE user_id IN ({})'
+    for user_id, role, org_id, source, primary, begins_on, ends_on in select_in(connection, query, (), user_ids):
+        found[user_id][role, org_id] = (source, bool(primary), _day(begins_on), _day(ends_on))
+    return found
+
+
+def _contacts_now(connection: Connection, user_ids: Sequence[str]) -> dict[str, dict[Any, Any]]:
+    found: dict[str, dict[Any, Any]] = defaultdict(dict)
+    query = "SELECT user_id, kind, lookup, id, source FROM contacts WHERE user_id IN ({})"
+    for user_id, kind, lookup, row_id, source in select_in(connection, query, (), user_ids):
+        found[user_id][kind, lookup] = (row_id, source)
+    return found
+
+
+def _guardians_now(connection: Connection, user_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = defaultdict(dict)
+    query = "SELECT student_id, guardian_id, source, ended FROM guardianships WHERE student_id IN ({})"
+    for student_id, guardian_id, source, ended in select_in(connection, query, (), user_ids):
+        found[student_id][guardian_id] = (source, bool(ended))
+    return found
+
+
+def _schools(connection: Connection, orgs: Mapping[str, str]) -> frozenset[str]:
+    query = "SELECT id FROM orgs WHERE kind = 'school' AND id IN ({})"
+    return frozenset(row[0] for row in select_in(connection, query, (), list(orgs.values())))
+
+
+def _day(value: date | str | None) -> str | None:
+    """A date column as content has it: SQLite gives text, PostgreSQL a date."""
+    return value.isoformat() if isinstance(value, date) else value

@@ -1,0 +1,3 @@
+"""A plugin whose import fails an assertion, which stevedore lets through."""
+
+raise AssertionError("never")
