@@ -5,69 +5,80 @@
 Within one `HOOK_API` nothing here is taken away.
 """
 
-from homeroom.hookspecs import HOOK_API, hookimpl
-from homeroom.records import (
-    NOUNS,
-    AcademicSession,
-    Class,
-    Conflict,
-    Course,
-    Enrollment,
-    Noun,
-    Org,
-    OutgoingMark,
-    Page,
-    Pull,
-    Pushed,
-    Record,
-    RecordStatus,
-    Resolution,
-    RowError,
-    SisConnector,
-    User,
-    UserRole,
-)
-from homeroom.services import Allowance, Api, ApiAnswer, Clock, Services
-from homeroom.sign_in import SignInProvider, SignInRefused
-from homeroom.store.connection import Connection, Transaction
-from homeroom.types import (
-    AccessRequest,
-    Attempt,
-    Challenge,
-    ClassSession,
-    Credentials,
-    Decision,
-    Event,
-    Evidence,
-    ExternalIdentity,
-    Finding,
-    Health,
-    Identity,
-    Mark,
-    Message,
-    NotSent,
-    Outcome,
-    PasswordSet,
-    Receipt,
-    Role,
-    RoleAt,
-    Routes,
-    SignIn,
-    SignInStart,
-    Status,
-    Student,
-    Verdict,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from homeroom.api.operation import PUBLIC, Answer, Body, Call, Query, Target, operation
+    from homeroom.hookspecs import HOOK_API, hookimpl
+    from homeroom.records import (
+        NOUNS,
+        AcademicSession,
+        Class,
+        Conflict,
+        Course,
+        Enrollment,
+        Noun,
+        Org,
+        OutgoingMark,
+        Page,
+        Pull,
+        Pushed,
+        Record,
+        RecordStatus,
+        Resolution,
+        RowError,
+        SisConnector,
+        SourceError,
+        User,
+        UserRole,
+    )
+    from homeroom.services import Allowance, Api, ApiAnswer, Clock, Services
+    from homeroom.sign_in import SignInProvider, SignInRefused
+    from homeroom.store.connection import Connection, Transaction
+    from homeroom.store.errors import Refused
+    from homeroom.types import (
+        AccessRequest,
+        Attempt,
+        Challenge,
+        ClassSession,
+        Credentials,
+        Decision,
+        Event,
+        Evidence,
+        ExternalIdentity,
+        Finding,
+        Health,
+        Identity,
+        Mark,
+        Message,
+        NotSent,
+        Outcome,
+        PasswordSet,
+        Receipt,
+        Role,
+        RoleAt,
+        Routes,
+        SignIn,
+        SignInStart,
+        Status,
+        Student,
+        Verdict,
+    )
 
 __all__ = [
     "HOOK_API",
     "NOUNS",
+    "PUBLIC",
     "AcademicSession",
     "AccessRequest",
     "Allowance",
+    "Answer",
     "Api",
     "ApiAnswer",
     "Attempt",
+    "Body",
+    "Call",
     "Challenge",
     "Class",
     "ClassSession",
@@ -95,9 +106,11 @@ __all__ = [
     "PasswordSet",
     "Pull",
     "Pushed",
+    "Query",
     "Receipt",
     "Record",
     "RecordStatus",
+    "Refused",
     "Resolution",
     "Role",
     "RoleAt",
@@ -109,11 +122,30 @@ __all__ = [
     "SignInRefused",
     "SignInStart",
     "SisConnector",
+    "SourceError",
     "Status",
     "Student",
+    "Target",
     "Transaction",
     "User",
     "UserRole",
     "Verdict",
     "hookimpl",
+    "operation",
 ]
+
+_PLACES = ("hookspecs", "records", "services", "sign_in", "store.connection", "store.errors", "types", "api.operation")
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported when first asked for: `homeroom --help` is not to wait for web servers and drivers."""
+    if name in __all__:
+        for place in _PLACES:
+            module = importlib.import_module(f"homeroom.{place}")
+            if hasattr(module, name):
+                return globals().setdefault(name, getattr(module, name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

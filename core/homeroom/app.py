@@ -10,11 +10,14 @@ from quart import Quart, Response, g, request
 
 from homeroom.api import openapi, problem
 from homeroom.api.absences import absences
+from homeroom.api.accounts import accounts
 from homeroom.api.attendance import attendance
 from homeroom.api.auth import auth, tickets
 from homeroom.api.classes import classes
 from homeroom.api.docs import docs
+from homeroom.api.inside import InProcess
 from homeroom.api.plugins import plugins
+from homeroom.api.providers import providers
 from homeroom.api.sessions import sessions
 from homeroom.api.students import students
 from homeroom.api.system import system
@@ -24,7 +27,21 @@ from homeroom.mounts import Mounts
 from homeroom.settings import Settings, load_settings
 from homeroom.telemetry import bind_request, configure_logging
 
-_BLUEPRINTS = (auth, tickets, classes, students, sessions, attendance, absences, plugins, system, docs, live)
+_BLUEPRINTS = (
+    auth,
+    tickets,
+    providers,
+    accounts,
+    classes,
+    students,
+    sessions,
+    attendance,
+    absences,
+    plugins,
+    system,
+    docs,
+    live,
+)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; "
@@ -53,7 +70,8 @@ def create_app(settings: Settings | None = None, *, district: District | None = 
         if rule.rule.startswith("/api/v1/")
     )
     district.mounts = mounts
-    app.asgi_app = mounts.before(app.asgi_app)  # type: ignore[method-assign] # Quart's way of adding middleware
+    app.asgi_app = mounts.before(app.asgi_app)  # type: ignore[method-assign,assignment] # Quart's way of adding middleware
+    district.api = InProcess(app.asgi_app)
 
     @app.before_serving
     async def start() -> None:

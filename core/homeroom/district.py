@@ -12,6 +12,7 @@ from homeroom.auth.authenticator import Authenticator
 from homeroom.host import Host, PluginsConfig
 from homeroom.jobs import Jobs
 from homeroom.live.board import Boards
+from homeroom.limits import MemoryLimiter
 from homeroom.live.bus import Bus
 from homeroom.live.tail import Tail
 from homeroom.mounts import PrefixTaken
@@ -43,8 +44,10 @@ class District:
         self.metrics = Metrics()
         self.store = Store(settings.database.url, cipher=settings.cipher(), readers=settings.database.readers)
         self.limiter = make_limiter(redis_url)
+        self.requests = MemoryLimiter()  # per process: a question to Redis before every answer would cost too much
         self.bus = Bus(self.store, redis_url)
         self.tail = Tail(self.store, self.bus)
+        self.metrics.follow(self.store, self.tail)
         self.authenticator = Authenticator(settings, self.store)
         self.host = Host(
             PluginsConfig(source=settings.plugins.source) if safe else settings.plugins,

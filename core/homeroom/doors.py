@@ -207,7 +207,9 @@ def _contacts(connection: Connection, ids: list[str], fields: Collection[str]) -
     if not wanted:
         return found
     table = m.Contact
-    for row in connection.all(table.select().where(table.user_id.in_(ids), table.kind.in_(wanted)).order_by(table.id)):
+    for row in connection.all(
+        table.select().where(table.user_id.in_(ids), table.kind.in_(wanted)).order_by(table.kind, table.id)
+    ):
         mine = found.setdefault(row.user_id, {})
         if mine.get(kinds[row.kind]) is None:
             mine[kinds[row.kind]] = connection.unseal_for(row.user_id, row.value)

@@ -174,7 +174,7 @@ class _District:
         for id_, title, course, code, kind, school, periods in self._rows(
             "SELECT id, title, course_id, code, kind, school_id, periods FROM classes ORDER BY id"
         ):
-            names = (self._courses[course], code, kind, "", self._orgs[school], ",".join(terms[id_]))
+            names = (self._courses[course], code, kind, "", self._orgs[school], ",".join(sorted(terms[id_])))
             yield self._classes[id_], "", "", title, "", *names, "", "", _listed(periods)
 
     def _user_lines(self) -> Iterator[Row]:
@@ -188,7 +188,7 @@ class _District:
             of = {kind: self._connection.unseal_for(id_, sealed) for kind, sealed in contacts.get(id_, {}).items()}
             yield (
                 *(self._users[id_], "", "", bool(enabled and not ended), username, "", given, family, middle),
-                *(identifier, of.get("email"), of.get("sms"), of.get("phone"), ",".join(agents[id_])),
+                *(identifier, of.get("email"), of.get("sms"), of.get("phone"), ",".join(sorted(agents[id_]))),
                 *(_listed(grades), "", "", "", nick, "", last, homes.get(id_, ""), ""),
             )
 

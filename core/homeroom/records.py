@@ -99,8 +99,8 @@ class UserRole:
 class User:
     """A person. Legal and preferred names are kept apart; `agents` are the sourced ids of a student's guardians.
 
-    `only` names the fields that a record of changes tells, None for all: the others stay as they were, and `roles` are
-    joined to the known ones (one that is "tobedeleted" ends).
+    `only` names the fields that the source tells, None for all: the others stay as they were. Without `roles_complete`
+    the `roles` are changes to the known ones: one that is "tobedeleted" ends.
     """
 
     noun: ClassVar[Noun] = "user"
@@ -121,6 +121,7 @@ class User:
     birth_date: date | None = field(default=None, repr=False)
     enabled: bool = True
     only: tuple[str, ...] | None = None
+    roles_complete: bool = True
     status: RecordStatus = "active"
     modified: datetime | None = None
 
@@ -150,6 +151,8 @@ class RowError:
     """A row that could not be read: kept in the dead-letter list with `where` it stood and why, while the rest loads.
 
     `where` is a file and line, or a page and position; `field` the column at fault. `reason` holds no personal value.
+    Without a `sourced_id` nobody knows whose row it was, and a full run takes nothing for gone; `part` says that only a
+    part of a record was left out, and no record hides behind it.
     """
 
     noun: Noun
@@ -157,6 +160,7 @@ class RowError:
     reason: str
     field: str | None = None
     sourced_id: str | None = None
+    part: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +180,8 @@ class Page:
     """Some records, and the `cursor` from which reading goes on after them.
 
     `total` is the vendor's own count of the whole collection, where it gives one: a full run removes only when the
-    counts agree. `delta` says that the source holds changes only, so that what it does not name is not gone.
+    counts agree. `delta` says that the source holds changes only, so that what it does not name is not gone; `whole`
+    says that it holds everything although only changes were asked for.
     `places` says where each record stands (file and line), for the dead-letter list.
     """
 
@@ -185,6 +190,7 @@ class Page:
     errors: Sequence[RowError] = ()
     total: int | None = None
     delta: bool = False
+    whole: bool = False
     places: Sequence[str] = ()
 
 

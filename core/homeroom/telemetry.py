@@ -4,43 +4,84 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from homeroom.store import Connection, now_utc
+from homeroom.types import Event
 
 if TYPE_CHECKING:
     from homeroom.district import District
+    from homeroom.live.tail import Tail
     from homeroom.settings import Settings
+    from homeroom.store import Store
 
 _SENSITIVE = ("password", "secret", "token", "authorization", "cookie", "email", "phone", "name_of", "body", "proof")
+_SENSITIVE_EXACTLY = frozenset({"code", "ticket", "note", "to", "params", "given_name", "family_name"})
+_LEFT_OUT = "[left out]"
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_STATEMENTS = {"SELECT": "select", "INSERT": "insert", "UPDATE": "update", "DELETE": "delete", "COMMIT": "commit"}
 
 
 def configure_logging(settings: Settings) -> None:
     """Log to standard error: JSON in production, readable in development, with the request's id on every line."""
     as_json = settings.log.format == "json" or (settings.log.format == "auto" and settings.production)
-    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    colors = sys.stderr.isatty()
+    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=colors)
+    level = logging.getLevelNamesMapping()[settings.log.level.upper()]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            without_messages,
             redact,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log.level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    root = logging.getLogger()
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, _Libraries)]
+    root.addHandler(_Libraries(max(level, logging.WARNING)))
 
 
-def redact(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> Mapping[str, Any]:
+def redact(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """The entry without the values of fields whose names say that they are nobody's business."""
-    for key in entry:
-        if any(word in key.lower() for word in _SENSITIVE):
-            entry[key] = "[left out]"
+    for key, value in entry.items():
+        if _is_sensitive(key):
+            entry[key] = _LEFT_OUT
+        elif isinstance(value, Mapping):
+            entry[key] = redact(None, "", dict(value))
+    return entry
+
+
+def without_messages(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The entry with an exception's type and place; its message may quote what somebody entered."""
+    raised = entry.pop("exc_info", None)
+    if raised:
+        exc = raised if isinstance(raised, BaseException) else sys.exc_info()[1]
+        if exc is not None:
+            entry["error"] = type(exc).__name__
+            entry["place"] = " < ".join(_places(exc))
     return entry
 
 
@@ -50,57 +91,145 @@ def bind_request(request_id: str) -> None:
     structlog.contextvars.bind_contextvars(request_id=request_id)
 
 
+def _is_sensitive(key: str) -> bool:
+    folded = key.lower()
+    return folded in _SENSITIVE_EXACTLY or any(word in folded for word in _SENSITIVE)
+
+
+def _places(exc: BaseException) -> list[str]:
+    """Where an exception was raised, innermost first."""
+    found: list[str] = []
+    frame = exc.__traceback__
+    while frame is not None:
+        found.append(f"{frame.tb_frame.f_globals.get('__name__', '?')}:{frame.tb_lineno}")
+        frame = frame.tb_next
+    return found[:-6:-1]
+
+
+class _Libraries(logging.Handler):
+    """Takes what libraries log into our own log, without the arguments of their messages."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Enter one record."""
+        raised = record.exc_info[1] if record.exc_info else None
+        log = structlog.get_logger(record.name)
+        log.log(record.levelno, "library", logger=record.name, message=str(record.msg), exc_info=raised)
+
+
+class _QueryTimes(Collector):
+    """Time in the database by kind of statement; each thread counts by itself, so that counting needs no lock."""
+
+    def __init__(self) -> None:
+        self._mine = threading.local()
+        self._threads: list[dict[str, list[float]]] = []
+
+    def observe(self, text: str, seconds: float) -> None:
+        """One statement took this long."""
+        rows: dict[str, list[float]] | None = getattr(self._mine, "rows", None)
+        if rows is None:
+            rows = self._mine.rows = {}
+            self._threads.append(rows)
+        kind = _STATEMENTS.get(text.lstrip()[:6].upper(), "other")
+        row = rows.setdefault(kind, [0.0] * (len(_FAST) + 2))
+        row[bisect_left(_FAST, seconds)] += 1
+        row[-1] += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """The sums over all threads, as a histogram."""
+        family = HistogramMetricFamily("homeroom_database_seconds", "Time of database statements", labels=["statement"])
+        for kind in sorted({kind for rows in self._threads for kind in tuple(rows)}):
+            total = [
+                sum(column) for column in zip(*(rows[kind] for rows in self._threads if kind in rows), strict=True)
+            ]
+            below, buckets = 0.0, []
+            for bound, count in zip((*map(str, _FAST), "+Inf"), total, strict=False):
+                below += count
+                buckets.append((bound, below))
+            family.add_metric([kind], buckets, total[-1])
+        yield family
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncFigures:
+    """What a connector's runs have done in all, and how many seconds ago the last good one ended."""
+
+    connector: str
+    rows: Mapping[str, int]
+    lag: float | None
+
+
+def sync_figures(connection: Connection) -> list[SyncFigures]:
+    """The figures of every connector that has run, from the database: they are the same in every process."""
+    text = (
+        "SELECT connector, SUM(added), SUM(changed), SUM(ended), SUM(unchanged), SUM(dead_letters), "
+        "MAX(CASE WHEN state = 'done' THEN finished_at END) FROM sync_runs WHERE NOT dry_run GROUP BY connector"
+    )
+    now, names = now_utc(), ("added", "changed", "ended", "unchanged", "dead")
+    return [
+        SyncFigures(
+            connector=connector,
+            rows={name: int(count or 0) for name, count in zip(names, counts, strict=True)},
+            lag=None if last is None else (now - datetime.fromisoformat(last)).total_seconds(),
+        )
+        for connector, *counts, last in connection.sql(text)
+    ]
+
+
+class _Syncs(Collector):
+    """The connectors' figures as they were last read."""
+
+    figures: Sequence[SyncFigures] = ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Rows by what became of them, and the lag."""
+        rows = CounterMetricFamily(
+            "homeroom_sync_rows", "Roster rows by what became of them", labels=["connector", "change"]
+        )
+        lag = GaugeMetricFamily("homeroom_sync_lag_seconds", "Since the last good run", labels=["connector"])
+        for one in self.figures:
+            for change, count in one.rows.items():
+                rows.add_metric([one.connector, change], count)
+            if one.lag is not None:
+                lag.add_metric([one.connector], one.lag)
+        return rows, lag
+
+
 class Metrics:
     """The figures of one process, in a registry of its own. Labels are routes, plugins and schools' ids, not people."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self._requests = Histogram(
-            "homeroom_request_seconds",
-            "Time to answer a request",
-            ["method", "route"],
-            buckets=_FAST,
-            registry=registry,
-        )
-        self._errors = Counter(
-            "homeroom_request_errors", "Answers of 400 and above", ["method", "route", "status"], registry=registry
-        )
-        self._queries = Histogram(
-            "homeroom_database_seconds", "Time in the database", ["kind"], buckets=_FAST, registry=registry
-        )
-        self._marks = Counter(
-            "homeroom_attendance", "Attendance records written", ["status", "school"], registry=registry
-        )
-        self._check_ins = Counter("homeroom_check_ins", "Check-ins by what came of them", ["result"], registry=registry)
-        self._hooks = Histogram(
-            "homeroom_hook_seconds", "Time in plugins' hooks", ["plugin", "hook"], buckets=_FAST, registry=registry
-        )
-        self._failures = Counter(
-            "homeroom_hook_failures", "Failed calls of plugins' hooks", ["plugin", "hook"], registry=registry
-        )
-        self._rows = Counter(
-            "homeroom_sync_rows", "Roster rows by what became of them", ["connector", "change"], registry=registry
-        )
-        self._lag = Gauge("homeroom_sync_lag_seconds", "Since the last good run", ["connector"], registry=registry)
-        self._messages = Counter(
-            "homeroom_messages", "Messages by channel and result", ["channel", "result"], registry=registry
-        )
+        self._queries, self._syncs = _QueryTimes(), _Syncs()
+        registry.register(self._queries)
+        registry.register(self._syncs)
+        ProcessCollector(registry=registry)
+
+        def timed(name: str, text: str, labels: Sequence[str]) -> Histogram:
+            return Histogram(name, text, labels, buckets=_FAST, registry=registry)
+
+        def counted(name: str, text: str, labels: Sequence[str]) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        self._requests = timed("homeroom_request_seconds", "Time to answer a request", ["method", "route"])
+        self._errors = counted("homeroom_request_errors", "Answers of 400 and above", ["method", "route", "status"])
+        self._marks = counted("homeroom_attendance", "Attendance recorded or corrected", ["status", "school"])
+        self._check_ins = counted("homeroom_check_ins", "Check-ins by what came of them", ["result"])
+        self._hooks = timed("homeroom_hook_seconds", "Time in plugins' hooks", ["plugin", "hook"])
+        self._failures = counted("homeroom_hook_failures", "Failed calls of plugins' hooks", ["plugin", "hook"])
+        self._messages = counted("homeroom_messages", "Messages by channel and result", ["channel", "result"])
         self._sockets = Gauge("homeroom_sockets", "Live WebSockets", registry=registry)
         self._queue = Gauge("homeroom_queue_depth", "What waits", ["queue"], registry=registry)
+
+    def follow(self, store: Store, tail: Tail) -> None:
+        """Measure every statement of `store`, and count the attendance that the journal tells of, of all processes."""
+        store.database.query_hooks.append(lambda event: self._queries.observe(event.sql, event.duration))
+        tail.listen(self._heard)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """One request was answered; `route` is the pattern, never the path."""
         self._requests.labels(method, route).observe(seconds)
         if status >= 400:  # noqa: PLR2004 - errors
             self._errors.labels(method, route, str(status)).inc()
-
-    def database(self, kind: str, seconds: float) -> None:
-        """One commit ("write") or one read ("read") took this long."""
-        self._queries.labels(kind).observe(seconds)
-
-    def mark(self, status: str, school_id: str) -> None:
-        """One attendance record was written or corrected to `status`."""
-        self._marks.labels(status, school_id).inc()
 
     def check_in(self, result: str) -> None:
         """One check-in: "recorded", "repeated", or the end of the problem's type."""
@@ -112,20 +241,18 @@ class Metrics:
         if failed:
             self._failures.labels(plugin, hook).inc()
 
-    def sync(self, connector: str, change: str, rows: int) -> None:
-        """Rows of a sync run that were added, changed, ended, unchanged or dead."""
-        self._rows.labels(connector, change).inc(rows)
-
-    def sync_lag(self, connector: str, seconds: float) -> None:
-        """How long ago a connector's last good run ended."""
-        self._lag.labels(connector).set(seconds)
-
     def message(self, channel: str, result: str) -> None:
         """One message reached a state."""
         self._messages.labels(channel, result).inc()
 
-    def render(self, district: District) -> tuple[bytes, str]:
+    def render(self, district: District, syncs: Sequence[SyncFigures] = ()) -> tuple[bytes, str]:
         """All figures in Prometheus' text format, and its content type."""
         self._sockets.set(district.boards.sockets)
         self._queue.labels("writes").set(district.store.waiting)
+        self._syncs.figures = syncs
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+    def _heard(self, event: Event) -> None:
+        if event.kind in ("attendance.recorded", "attendance.corrected"):
+            status, school = event.data.get("status"), event.data.get("school_id")
+            self._marks.labels(str(status), str(school)).inc()

@@ -20,6 +20,7 @@ from homeroom.store.cipher import Cipher
 from homeroom.types import Event
 from tests.services.redis import OwnRedis
 from tests.services.rows import put
+from tests.services.waiting import until
 
 
 @asynccontextmanager
@@ -28,13 +29,11 @@ async def followed(store: Store, redis_url: str | None = None) -> AsyncIterator[
     bus = Bus(store, redis_url)
     tail = Tail(store, bus)
     tail.listen(lambda event: heard.append(event.subject_id or ""))
-    await bus.start()
     await tail.start()
     try:
         yield tail, bus, heard
     finally:
         await tail.stop()
-        await bus.stop()
 
 
 @pytest.fixture
@@ -133,14 +132,10 @@ async def test_a_lost_redis_costs_half_a_second_and_no_event(sqlite_store: Store
                 await sqlite_store.write(put("without"))
                 await there.catch_up()
                 assert heard == ["with", "without"]
-                async with asyncio.timeout(10):
-                    while bus.health()["ok"]:
-                        await asyncio.sleep(0.01)
+                await until(lambda: not bus.health()["ok"])
                 assert "half a second" in bus.health()["detail"]
                 redis.start()
-                async with asyncio.timeout(10):
-                    while not bus.health()["ok"]:
-                        await asyncio.sleep(0.01)
+                await until(lambda: bool(bus.health()["ok"]))
                 await sqlite_store.write(put("again"))
                 await there.catch_up()
                 assert heard == ["with", "without", "again"]
@@ -158,9 +153,7 @@ async def test_it_survives_a_database_that_goes_away(tmp_path: Path, sqlite_url:
             await tail.catch_up()
             here.rename(tmp_path / "away")
             await store.read(lambda connection: connection.database.close())
-            async with asyncio.timeout(10):
-                while tail.failing is None:
-                    await asyncio.sleep(0.01)
+            await until(lambda: tail.failing is not None)
             (tmp_path / "away").rename(here)
             await store.write(put("after"))
             await tail.catch_up()

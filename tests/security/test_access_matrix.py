@@ -29,6 +29,14 @@ PLACES: tuple[Place, ...] = (
 )
 
 
+# Actions under equal rules are judged alike, so each rule is tried once; a check-in has a statement of its own.
+ACTIONS = [
+    action
+    for number, (action, rule) in enumerate(RULES.items())
+    if action == "attendance.check_in" or rule not in list(RULES.values())[:number]
+]
+
+
 def taught(user: str, *, ever: bool) -> set[str]:
     current = {name for who, name, ends in TEACHING if who == user and (ends is None or ends > TODAY)}
     return {name for who, name, _ in TEACHING if who == user} if ever else current - {"drama"}
@@ -145,7 +153,7 @@ def district(store: Store) -> Store:
     return store
 
 
-@pytest.mark.parametrize("action", sorted(RULES))
+@pytest.mark.parametrize("action", ACTIONS)
 def test_every_role_reaches_exactly_what_its_line_says(sqlite_store: Store, action: str) -> None:
     world.build_in(sqlite_store)
 

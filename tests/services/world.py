@@ -80,9 +80,9 @@ def build(tx: Transaction) -> None:
     for org, parent in (("district", None), ("north", "district"), ("south", "district")):
         kind = "school" if parent else "district"
         tx.insert(m.Org, id=org, name=org.title(), kind=kind, parent_id=parent, time_zone="UTC", changed_at=tx.now)
-    for name, school in CLASSES.items():
+    for name, at in CLASSES.items():
         ended = name == "drama"
-        tx.insert(m.Class, id=name, title=name.title(), school_id=school, ended=ended, changed_at=tx.now)
+        tx.insert(m.Class, id=name, title=name.title(), school_id=at, ended=ended, changed_at=tx.now)
     for user in PEOPLE:
         words = user.split("_")
         named: dict[str, Any] = {"given_name": words[0].title(), "family_name": words[-1].title()}

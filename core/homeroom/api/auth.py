@@ -134,6 +134,7 @@ async def register(call: Call, body: Registration) -> tuple[Registered, int]:
     except BaseException:  # also when the client has gone: the invitation must not be lost with it
         await call.write(lambda tx: accounts.release(tx, invited.id))
         raise
+    await _end_sessions(call, invited.user_id, "account set up anew")
     return Registered(id=invited.user_id, name=await _name(call, invited.user_id)), 201
 
 
@@ -171,9 +172,7 @@ async def change_password(call: Call, body: PasswordChange) -> Response:
     if await sign_in.who_is(door(call), _credentials(call, body)) != me.subject:
         raise Refused(403, "not-allowed", "This is somebody else's account.")
     password_kept(await sign_in.set_password(call.district.host, me.subject, password=body.new_password))
-    ended = await call.write(lambda tx: sessions.end_all(tx, me.subject, reason="password changed", but=me.session_id))
-    for session_id in ended:
-        call.district.authenticator.end(session_id)
+    await _end_sessions(call, me.subject, "password changed", but=me.session_id)
     return Response(status=204)
 
 
@@ -270,6 +269,11 @@ async def _open_registration(call: Call, body: Registration) -> Registered:
         await call.write(lambda tx: accounts.withdraw(tx, user_id))
         raise
     return Registered(id=user_id, name=body.name)
+
+
+async def _end_sessions(call: Call, user_id: str, reason: str, *, but: str | None = None) -> None:
+    for session_id in await call.write(lambda tx: sessions.end_all(tx, user_id, reason=reason, but=but)):
+        call.district.authenticator.end(session_id)
 
 
 def _login_of(body: Registration) -> dict[str, str]:

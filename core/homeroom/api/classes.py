@@ -220,7 +220,9 @@ async def read_roster(call: Call, class_id: str, query: RosterQuery) -> Roster:
 
 
 @classes.put("/<class_id>/enrollments/<user_id>")
-@operation("enrollment.edit", of=Target("class_id"), body=Seat, answers=Enrollment, problems=(409,))
+@operation(
+    "enrollment.edit", of=Target("class_id", student_id="user_id"), body=Seat, answers=Enrollment, problems=(409,)
+)
 async def enroll(call: Call, class_id: str, user_id: str, body: Seat) -> Enrollment:
     """Put somebody in a class, or change the days of the place they have."""
     enrollment_id = new_id()
@@ -234,7 +236,7 @@ async def enroll(call: Call, class_id: str, user_id: str, body: Seat) -> Enrollm
 
 
 @classes.delete("/<class_id>/enrollments/<user_id>")
-@operation("enrollment.edit", of=Target("class_id"), query=SeatQuery, answers={204: None})
+@operation("enrollment.edit", of=Target("class_id", student_id="user_id"), query=SeatQuery, answers={204: None})
 async def end_enrollment(call: Call, class_id: str, user_id: str, query: SeatQuery) -> tuple[None, int]:
     """End somebody's place in a class; what they did there stays."""
     day = query.day or call.today()

@@ -61,6 +61,8 @@ def _complete(operation: dict[str, Any], declared: Operation) -> None:
     for code, model in declared.answers.items():
         if model is None:
             answers[str(code)] = {"description": "Done; there is nothing to say."}
+        elif isinstance(model, str):
+            answers[str(code)] = {"description": "Done.", "content": {model: {"schema": {"type": "string"}}}}
     for answer in answers.values():
         answer["description"] = answer.get("description") or "Done."
     for code in sorted(_shared(operation, declared)):

@@ -113,7 +113,7 @@ class Operation:
     of: Target
     body: type[BaseModel] | None
     query: type[BaseModel] | None
-    answers: Mapping[int, type[BaseModel] | None]
+    answers: Mapping[int, type[BaseModel] | str | None]
     problems: tuple[int, ...]
     idempotent: bool
     local: bool
@@ -193,7 +193,7 @@ def operation(
     of: Target | None = None,
     body: type[BaseModel] | None = None,
     query: type[BaseModel] | None = None,
-    answers: type[BaseModel] | Mapping[int, type[BaseModel] | None] | None = None,
+    answers: type[BaseModel] | Mapping[int, type[BaseModel] | str | None] | None = None,
     problems: tuple[int, ...] = (),
     idempotent: bool = False,
     local: bool = False,
@@ -202,7 +202,7 @@ def operation(
 
     `action` names its rule, or is PUBLIC. The handler takes the Call, the path's parameters and, where declared, `body`
     and `query`; it gives a model, `(model, status)`, `(model, status, headers)` or a Response. `answers` maps each
-    status to its model (one model alone means 200). `problems` adds error statuses beyond the shared ones.
+    status to its model, to a media type where it is no JSON, or to None (one model alone means 200). `problems` adds error statuses beyond the shared ones.
     `idempotent` lets a client repeat the POST under one `Idempotency-Key`. `local` lets a program on the same machine
     call it without signing in.
     """
@@ -236,6 +236,7 @@ async def _serve(declared: Operation, handler: Handler, path: dict[str, Any]) ->
     identity = None
     if not (declared.action == PUBLIC or (declared.local and _is_local(district))):
         identity = await district.authenticator.identify(request)
+        await _limit(district, identity)
     given = await _given(declared)
     place = declared.of.place(path, given.get("body"), given.get("query"))
     request_id = g.get("request_id") or uuid.uuid4().hex
@@ -259,6 +260,15 @@ async def _serve(declared: Operation, handler: Handler, path: dict[str, Any]) ->
     return response
 
 
+async def _limit(district: District, identity: Identity) -> None:
+    """Refuse the one who asks too much, not the school behind whose address they sit."""
+    limit = district.settings.server.requests_per_minute
+    allowance = await district.requests.hit(identity.subject, limit, 60)
+    if not allowance.allowed:
+        text = "You are asking faster than this server answers to one person. Please slow down."
+        raise Refused(429, "too-many-requests", text, retry_after=allowance.retry_after)
+
+
 def _is_local(district: District) -> bool:
     return is_local(request.remote_addr, request.headers, district.settings.server.trusted_proxies)
 
@@ -279,7 +289,8 @@ async def _given(declared: Operation) -> dict[str, Any]:
 
 
 async def _raw() -> bytes:
-    return await request.get_data(as_text=False)
+    data: bytes = await request.get_data(as_text=False)  # type: ignore[assignment] # bytes, as asked
+    return data
 
 
 def _parameters() -> dict[str, str]:
@@ -350,7 +361,7 @@ def _documented(view: Handler, declared: Operation) -> Handler:
     if declared.idempotent:
         view = document_headers(IdempotencyHeader)(view)
     for status, model in declared.answers.items():
-        if model is not None:
+        if isinstance(model, type):
             view = document_response(model, status)(view)
     documented: Handler = tag([declared.action.partition(".")[0]])(view)
     return documented

@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 import structlog
 from pydantic import BaseModel, Field, ValidationError
-from quart import Quart, Response
-from werkzeug.exceptions import HTTPException
+from quart import Quart, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import NotFound as RoutingNotFound
 
 from homeroom.store import Refused, StoreError, Unavailable
 
@@ -143,6 +144,10 @@ def install(app: Quart) -> None:
     """Make every error of `app` answer in this shape."""
 
     async def handle(exc: Exception) -> Response:
+        if exc is request.routing_exception and isinstance(exc, RoutingNotFound) and not request.path.endswith("/"):
+            # werkzeug forgives a missing slash only for a method that the route has
+            methods = list(app.url_map.bind("").allowed_methods(f"{request.path}/"))
+            exc = MethodNotAllowed(valid_methods=methods) if methods else exc
         return answer_for(exc)
 
     app.register_error_handler(Exception, handle)

@@ -61,9 +61,14 @@ async def start_sign_in(call: Call, name: str) -> Response:
 
 
 @providers.get("/<name>/callback")
-@operation(PUBLIC, answers=Tokens, problems=(403, 404, 429, 503))
-async def finish_sign_in(call: Call, name: str) -> Tokens:
-    """Where the provider sends the browser back to; answers the tokens of a new session."""
+@operation(PUBLIC, answers={200: Tokens, 302: None}, problems=(403, 404, 429, 503))
+async def finish_sign_in(call: Call, name: str) -> Tokens | Response:
+    """Where the provider sends the browser back to; answers the tokens of a new session.
+
+    A launch from a provider's own portal (Clever's) comes without a state of ours: it goes round once more.
+    """
+    if "code" in request.args and "state" not in request.args:
+        return Response(status=302, headers={"Location": f"{_PATH}/{name}/start"})
     limiter, client = call.district.limiter, address(call)
     await sign_in.guard(limiter, client)
     answer = {key: value for key, value in request.args.items() if len(value) < 4096}  # noqa: PLR2004 - no code is longer

@@ -13,6 +13,7 @@ from homeroom.api.operation import PUBLIC, Answer, Call, operation
 from homeroom.host import Host
 from homeroom.store import StoreError, iso
 from homeroom.store import models as m
+from homeroom.telemetry import sync_figures
 
 system = Blueprint("system", __name__)
 
@@ -99,10 +100,11 @@ async def read_detailed_health(call: Call) -> DetailedHealth:
 
 
 @system.get("/metrics")
-@operation("monitor", local=True)
+@operation("monitor", answers={200: "text/plain"}, local=True)
 async def read_metrics(call: Call) -> Response:
     """Figures in Prometheus' text format."""
-    body, content_type = call.district.metrics.render(call.district)
+    syncs = await call.read(sync_figures)
+    body, content_type = call.district.metrics.render(call.district, syncs)
     return Response(body, content_type=content_type)
 
 
@@ -114,7 +116,7 @@ async def _plugins(host: Host) -> list[PluginHealth]:
         if ok and (answer := said.get(info.name)) is not None:
             ok = answer.error is None and answer.value.ok
             detail = answer.value.detail if answer.error is None else "its health check failed"
-        if info.enabled or info.state == "off":
+        if info.listed:
             found.append(PluginHealth(name=info.name, state=info.state, ok=ok, detail=detail))
     return found
 

@@ -54,6 +54,17 @@ class Report:
     reason: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which reports. `within` selects the ids of the students whom the caller reaches; None means all."""
+
+    student_id: str | None = None
+    within: Any = None
+    state: str | None = None
+    after: str | None = None
+    limit: int = 100
+
+
 def report_absence(tx: Transaction, report: Report) -> Absence:
     """Keep a report until staff decide. Raises Refused 422 for days in the wrong order or an unknown code."""
     if tx.sql("SELECT 1 FROM absence_reports WHERE id = ?", (report.id,)):
@@ -121,17 +132,21 @@ def read_absence(connection: Connection, report_id: str) -> Absence:
     return _unsealed(connection, rows[0])
 
 
-def absences_of(
-    connection: Connection, student_id: str, *, limit: int, after: str | None
-) -> tuple[list[Absence], str | None]:
-    """A student's reports, newest first, and where the next page begins."""
-    text, params = f"{_SELECT} WHERE student_id = ?", [student_id]
-    if after is not None:
-        text += " AND id < ?"
-        params.append(after)
-    rows = connection.sql(f"{text} ORDER BY id DESC LIMIT {limit + 1:d}", params)
-    found = [_unsealed(connection, row) for row in rows[:limit]]
-    return found, found[-1].id if len(rows) > limit else None
+def absences(connection: Connection, wanted: Wanted) -> tuple[list[Absence], str | None]:
+    """The reports that are wanted, newest first, and the id after which the next page begins."""
+    table = m.AbsenceReport
+    query = table.select(*(getattr(table, name) for name in _COLUMNS))
+    if wanted.student_id is not None:
+        query = query.where(table.student_id == wanted.student_id)
+    if wanted.within is not None:
+        query = query.where(table.student_id.in_(wanted.within))
+    if wanted.state is not None:
+        query = query.where(table.state == wanted.state)
+    if wanted.after is not None:
+        query = query.where(table.id < wanted.after)
+    rows = connection.database.execute(query.order_by(table.id.desc()).limit(wanted.limit + 1)).fetchall()
+    found = [_unsealed(connection, row) for row in rows[: wanted.limit]]
+    return found, found[-1].id if len(rows) > wanted.limit else None
 
 
 def covering(connection: Connection, student_ids: Collection[str], school_id: str, day: date) -> dict[str, Code]:

@@ -10,12 +10,13 @@ The rule is data: `day_rule` in the settings of the school, else of the district
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
 from typing import Annotated, Any, Literal
 
+from peewee import JOIN
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from homeroom.attendance.records import day_text
@@ -142,28 +143,20 @@ def _came_enough(rule: DayRule, came: int, counted: int) -> bool:
             return came == counted
 
 
-_MARKS = """
-SELECT r.id, r.school_id, r.school_day, s.starts_at, r.status, c.kind
-FROM attendance_records r JOIN class_sessions s ON s.id = r.session_id LEFT JOIN classes c ON c.id = r.class_id
-WHERE r.student_id = ? AND r.school_day >= ? AND r.school_day <= ? ORDER BY r.school_id, r.school_day
-"""
-
-
 def day_statuses(
-    connection: Connection, student_id: str, since: date, until: date, *, weekdays: Collection[int] = WEEKDAYS
+    connection: Connection,
+    student_id: str,
+    since: date,
+    until: date,
+    *,
+    within: Callable[[Any], Any] | None = None,
+    weekdays: Collection[int] = WEEKDAYS,
 ) -> list[DayStatus]:
-    """A student's days from `since` to `until`, both included, that were school days and have marks, per school."""
-    marks = [
-        PeriodMark(
-            record_id=row[0],
-            school_id=row[1],
-            school_day=day_text(row[2]),
-            starts_at=row[3],
-            status=row[4],
-            homeroom=row[5] == "homeroom",
-        )
-        for row in connection.sql(_MARKS, (student_id, since.isoformat(), until.isoformat()))
-    ]
+    """A student's days from `since` to `until`, both included, that were school days and have marks, per school.
+
+    `within` narrows the marks to what the caller may see, as in `history.Wanted`.
+    """
+    marks = _marks(connection, student_id, since, until, within)
     found: list[DayStatus] = []
     for school_id, at_school in groupby(marks, key=lambda mark: mark.school_id):
         rule = rule_of(connection, school_id)
@@ -182,3 +175,30 @@ def day_statuses(
                     )
                 )
     return found
+
+
+def _marks(
+    connection: Connection, student_id: str, since: date, until: date, within: Callable[[Any], Any] | None
+) -> list[PeriodMark]:
+    record, session, group = m.AttendanceRecord, m.ClassSession, m.Class
+    query = (
+        record.select(record.id, record.school_id, record.school_day, session.starts_at, record.status, group.kind)
+        .join(session, on=(session.id == record.session_id))
+        .join(group, JOIN.LEFT_OUTER, on=(group.id == record.class_id))
+        .where(record.student_id == student_id, record.school_day >= since, record.school_day <= until)
+    )
+    allowed = within(record) if within is not None else None
+    if allowed is not None:
+        query = query.where(allowed)
+    rows = connection.database.execute(query.order_by(record.school_id, record.school_day)).fetchall()
+    return [
+        PeriodMark(
+            record_id=row[0],
+            school_id=row[1],
+            school_day=day_text(row[2]),
+            starts_at=row[3],
+            status=row[4],
+            homeroom=row[5] == "homeroom",
+        )
+        for row in rows
+    ]

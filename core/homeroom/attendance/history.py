@@ -64,7 +64,7 @@ def history_of(connection: Connection, record_id: str) -> list[Record]:
     for row in connection.sql(_VERSIONS, (record_id,)):
         values = dict(zip(_VERSION_COLUMNS, row, strict=True))
         values["needs_review"] = bool(values["needs_review"])
-        versions.append(unsealed(connection, replace(now, evidence=(), **values)))
+        versions.append(unsealed(connection, replace(now, evidence=[], **values)))
     return [*versions, now]
 
 

@@ -96,7 +96,8 @@ def _of(method: str, answers: Sequence[Answered]) -> Evidence:
 
 
 def _is_about(method: str, answer: Answered) -> bool:
-    return answer.plugin == method or (isinstance(answer.value, Evidence) and answer.value.method == method)
+    """Whether this is the answer of the method's own plugin: none can vouch for another."""
+    return answer.plugin == method
 
 
 def _evidence(method: str, answer: Answered) -> Evidence:

@@ -33,7 +33,7 @@ class Record:
     code: str | None = None
     minutes_late: int | None = None
     needs_review: bool = False
-    evidence: Sequence[dict[str, Any]] = ()
+    evidence: Sequence[dict[str, Any]] = field(default_factory=list)
     origin: str
     client_id: str | None = None
     occurred_at: str | None = None

@@ -133,20 +133,28 @@ def read_session(connection: Connection, session_id: str) -> SessionState:
 
 
 def sessions_of(
-    connection: Connection, class_id: str, *, since: date | None, until: date | None, limit: int, after: str | None
-) -> tuple[list[SessionState], str | None]:
-    """A class's sessions, newest first, from the school day `since` to `until`; and where the next page begins."""
+    connection: Connection,
+    class_id: str,
+    *,
+    since: date | None,
+    until: date | None,
+    limit: int,
+    after: Sequence[str] | None,
+) -> tuple[list[SessionState], bool]:
+    """A class's sessions, the latest first, from the school day `since` to `until`; and whether there are more.
+
+    `after` is the start and id of the last session of the page before.
+    """
     text, params = _OF_CLASS, [class_id]
     for condition, value in ((" AND school_day >= ?", since), (" AND school_day <= ?", until)):
         if value is not None:
             text += condition
             params.append(value.isoformat())
     if after is not None:
-        text += " AND id < ?"
-        params.append(after)
-    rows = connection.sql(f"{text} ORDER BY id DESC LIMIT {limit + 1:d}", params)
-    states = [_state(row) for row in rows[:limit]]
-    return states, states[-1].id if len(rows) > limit else None
+        text += " AND (starts_at < ? OR (starts_at = ? AND id < ?))"
+        params += [after[0], after[0], after[1]]
+    rows = connection.sql(f"{text} ORDER BY starts_at DESC, id DESC LIMIT {limit + 1:d}", params)
+    return [_state(row) for row in rows[:limit]], len(rows) > limit
 
 
 def open_session(tx: Transaction, opening: Opening) -> SessionState:

@@ -107,14 +107,6 @@ def records_within(model: Any, identity: Identity, action: str, today: date) -> 
     )
 
 
-def schools_within(identity: Identity, action: str) -> ModelSelect[m.Org] | None:
-    """The ids of the schools that `identity` administers for `action`, as a query to select from; None means all."""
-    reaches = _reaches(identity, RULES[action])
-    if Reach.DISTRICT in reaches.values():
-        return None
-    return _schools(identity if Reach.SCHOOLS in reaches.values() else Identity(subject=identity.subject))
-
-
 def _reaches(identity: Identity, rule: Rule) -> dict[Role, Reach]:
     """How far each of the identity's roles reaches. Raises Refused when none may do this at all."""
     if identity.kind == "service":

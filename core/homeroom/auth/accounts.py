@@ -99,6 +99,7 @@ def release(tx: Transaction, invitation_id: str) -> None:
 
 def withdraw(tx: Transaction, user_id: str) -> None:
     """Undo a registration whose password was refused: the person never was."""
+    tx.run(m.RoleAssignment.delete().where(m.RoleAssignment.user_id == user_id))
     tx.run(m.Contact.delete().where(m.Contact.user_id == user_id))
     tx.run(m.PersonKey.delete().where(m.PersonKey.user_id == user_id))
     tx.run(m.User.delete().where(m.User.id == user_id))

@@ -136,6 +136,4 @@ async def _contained(asked: Coroutine[Any, Any, T]) -> T:
 
 def _unavailable(name: str, why: str) -> Refused:
     log.warning("sign_in_provider_failed", plugin=name, error=why)
-    return Refused(
-        503, "provider-unavailable", "The sign-in service cannot be reached. Please try again.", retry_after=5
-    )
+    return Refused(503, "provider-unavailable", "The sign-in service does not answer. Please try again.", retry_after=5)

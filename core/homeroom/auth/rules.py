@@ -72,7 +72,7 @@ RULES: Mapping[str, Rule] = {
     "student.search": _rule(_ALL, key="roster.read"),
     "student.create": _rule(_OFFICE, key="roster.write"),
     "student.edit": _rule(_OFFICE, key="roster.write"),
-    "enrollment.edit": _rule(_OFFICE, key="roster.write"),
+    "enrollment.edit": _rule(_OFFICE, key="roster.write", former=True),  # who comes back is enrolled anew
     "roster.export": _rule(_OFFICE, key="roster.read"),
     # sessions
     "session.open": _rule(_STAFF),

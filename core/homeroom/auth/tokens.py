@@ -68,7 +68,7 @@ class AccessTokens:
             "exp": issued + self.lifetime,
             "jti": secrets.token_urlsafe(12),
         }
-        return jwt.encode(header, claims, self._keys[self._current])
+        return jwt.encode(header, claims, self._keys[self._current], algorithms=[self._algorithm])
 
     def verify(self, token: str, now: float) -> Claims:
         """What `token` says. Raises Refused 401 when it is forged, expired, from the future or of another kind."""

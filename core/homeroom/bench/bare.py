@@ -30,7 +30,7 @@ async def health() -> dict[str, str]:
 async def keep() -> tuple[dict[str, str], int]:
     """Keep the text that later posts send."""
     global _message  # noqa: PLW0603 - a baseline is as plain as can be
-    _message = await request.get_data(as_text=True)
+    _message = str(await request.get_data(as_text=True))
     return {"status": "kept"}, 201
 
 

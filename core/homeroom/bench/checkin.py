@@ -60,12 +60,11 @@ def run(
             serving(partial(product, server), here.folder, here.environment) as real,
         ):
             plan, shares = _plan(here, groups, shots, (bare, real), connections=connections, rounds=rounds)
-            done = 0
+            used: list[float] = []
 
             def heard(_line: object) -> None:
-                nonlocal done
-                done += 1
-                progress("measuring", done, len(plan.rounds))
+                used.append(bare.cpu_seconds() + real.cpu_seconds())  # the one that is not asked rests
+                progress("measuring", len(used), len(plan.rounds))
 
             taken = [load.Taken(**one) for one in run_client(load.__name__, plan, heard)]
             memory = real.memory_mib()
@@ -79,6 +78,7 @@ def run(
         "connections": connections,
         "classes": _CLASSES,
         "rounds": rounds,
+        **_costs(taken, used),
         "memory_mib": neat(memory),
     }
     return _outcome(taken, lost=lost, doubled=doubled, setup=setup)
@@ -137,6 +137,14 @@ def _plan(
     tokens = here.tokens(*(group.teachers[0] for group in groups))
     teachers = [Teacher(session_id=g.session_id, token=t) for g, t in zip(groups, tokens, strict=True)]
     return load.Plan(rounds=planned, codes_from=real.port, teachers=teachers), shares
+
+
+def _costs(taken: Sequence[load.Taken], used: Sequence[float]) -> dict[str, float]:
+    """Processor time of each server for one answer, in microseconds: the median of the rounds that count."""
+    each: dict[str, list[float]] = {"bare": [], "real": []}
+    for before, after, one in zip(used[1:-1], used[2:], taken[2:], strict=True):
+        each[one.name.partition(" ")[0]].append((after - before) * 1e6 / max(1, len(one.good)))
+    return {"cpu_us": neat(median(each["real"])), "baseline_cpu_us": neat(median(each["bare"]))}
 
 
 def _answered(shares: dict[str, Sequence[_Shot]], taken: Sequence[load.Taken]) -> set[tuple[str, str]]:

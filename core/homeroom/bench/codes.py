@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from homeroom.bench.exchange import ask, request
+from homeroom.bench.exchange import CannotMeasure, ask, request
 
 PLACEHOLDER = b"######"
 """Stands in a prepared request where the code goes; as long as a code, so that lengths stay right."""
@@ -22,10 +22,6 @@ class Teacher:
 
     session_id: str
     token: str
-
-
-class CannotShow(Exception):
-    """The server gives no code."""
 
 
 @contextlib.asynccontextmanager
@@ -45,7 +41,7 @@ async def shown(port: int, teachers: list[Teacher]) -> AsyncIterator[Mapping[str
 async def _fetch(port: int, teacher: Teacher, codes: dict[str, bytes]) -> datetime:
     answer = await ask(port, request("GET", f"/api/v1/sessions/{teacher.session_id}/challenge", token=teacher.token))
     if answer.status != 200:  # noqa: PLR2004 - the only good one
-        raise CannotShow(f"the challenge of a session was answered {answer.status}: {answer.body[:300].decode()}")
+        raise CannotMeasure(f"the challenge of a session was answered {answer.status}: {answer.body[:300].decode()}")
     challenge = orjson.loads(answer.body)
     codes[teacher.session_id] = challenge["code"].encode()
     return datetime.fromisoformat(challenge["expires_at"])

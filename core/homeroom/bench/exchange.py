@@ -1,11 +1,42 @@
-"""The little HTTP/1.1 that the measuring clients speak: requests as bytes made beforehand, answers with a length."""
+"""What the measuring clients share: a little HTTP/1.1, and how they take their plan and tell what they found."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+import orjson
+from pydantic import TypeAdapter
+
+P = TypeVar("P")
 
 HOST = "127.0.0.1"
+
+
+class CannotMeasure(Exception):
+    """The server does not do what the plan needs; says what, for the operator."""
+
+
+def client(plan: type[P], run: Callable[[P], Awaitable[object]]) -> None:
+    """Read a plan from standard input, run it, and say `{"result": …}`, or `{"failed": why}`."""
+    given = TypeAdapter(plan).validate_json(sys.stdin.buffer.read())
+
+    async def running() -> None:
+        say({"result": await run(given)})
+
+    try:
+        asyncio.run(running())
+    except (CannotMeasure, OSError, TimeoutError) as exc:
+        say({"failed": str(exc) or type(exc).__name__})
+
+
+def say(line: object) -> None:
+    """Write one line of JSON to standard output, at once."""
+    sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,22 +10,18 @@ import asyncio
 import base64
 import gc
 import secrets
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import orjson
-from pydantic import TypeAdapter
-
 from homeroom.bench.bare import MARK
 from homeroom.bench.codes import PLACEHOLDER, Teacher, shown
-from homeroom.bench.exchange import HOST, ask, request
+from homeroom.bench.exchange import HOST, CannotMeasure, ask, client, request, say
 from homeroom.bench.frames import Frames, Opcode, client_frame
 
 _AT_ONCE = 50
-_PATIENCE = 15.0
+_OPENING = 60.0
 _PAUSE = 0.01
 _NEWS = b'"attendance"'
 _STAMP = b'"recorded_at":"'
@@ -45,12 +41,16 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Both sides; each block of `block` posts goes to one, the next to the other. The first block of each warms up."""
+    """Both sides; each block of `block` posts goes to one, the next to the other. The first block of each warms up.
+
+    After `patience` seconds a message that has not reached everybody is waited for no more.
+    """
 
     real: Side
     bare: Side
     teacher: Teacher
     block: int
+    patience: float = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +73,10 @@ class Heard:
 
 async def run(plan: Plan) -> list[Heard]:
     """Open every socket, then go through the blocks."""
-    real, bare = _Crowd(plan.real), _Crowd(plan.bare)
+    real, bare = _Crowd(plan.real, plan.patience), _Crowd(plan.bare, plan.patience)
     await real.open()
     await bare.open()
-    _say({"open": len(plan.real.tokens)})
+    say({"open": len(plan.real.tokens)})
     gc.collect()
     gc.freeze()
     gc.disable()  # the client's own pauses would be counted as the server's
@@ -88,7 +88,7 @@ async def run(plan: Plan) -> list[Heard]:
             if number == 0:
                 await _teach(plan.bare.port, real.last)
             await bare.block(plan.bare.posts[part], {}, warm=number == 0)
-            _say({"done": number + 1, "of": blocks})
+            say({"done": number + 1, "of": blocks})
     return [real.heard(), bare.heard()]
 
 
@@ -102,8 +102,9 @@ async def _teach(port: int, message: bytes) -> None:
 class _Crowd:
     """Every socket of one side."""
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: Side, patience: float) -> None:
         self.side = side
+        self.patience = patience
         self.sockets: list[_Socket] = []
         self.ready = 0
         self.all_ready = asyncio.Event()
@@ -126,7 +127,9 @@ class _Crowd:
             async with gate:
                 socket = _Socket(self, token)
                 await loop.create_connection(lambda: socket, HOST, self.side.port)
-                await asyncio.wait_for(socket.ready.wait(), _PATIENCE * 4)
+                await asyncio.wait_for(socket.ready.wait(), _OPENING)
+                if self.problems:
+                    raise CannotMeasure(self.problems[0])
                 self.sockets.append(socket)
 
         await asyncio.gather(*(one(token) for token in self.side.tokens))
@@ -153,10 +156,8 @@ class _Crowd:
             self.problems.append(f"{answer.status}: {answer.body[:200].decode(errors='replace')}")
             return
         self.posted += 1
-        if warm and not self.side.greets and not self.last:
-            return
         try:
-            await asyncio.wait_for(self.all_got.wait(), _PATIENCE)
+            await asyncio.wait_for(self.all_got.wait(), self.patience)
         except TimeoutError:
             return  # counted as lost at the end
         if not warm:
@@ -169,7 +170,7 @@ class _Crowd:
         """Take a message that one of the sockets got."""
         self.got += 1
         self.last = message
-        if self.got == self.wanted:
+        if self.got >= self.wanted and not self.all_got.is_set():
             self.last_at = time.time()
             self.all_got.set()
 
@@ -221,8 +222,7 @@ class _Socket(asyncio.Protocol):
             if not end:
                 return
             if not head.startswith(b"HTTP/1.1 101"):
-                self.crowd.problems.append(f"no WebSocket: {head[:60].decode(errors='replace')}")
-                self.transport.close()
+                self._end(f"no WebSocket: {head[:60].decode(errors='replace')}")
                 return
             self.frames = Frames()
             if not self.crowd.side.greets:
@@ -233,9 +233,16 @@ class _Socket(asyncio.Protocol):
             elif opcode == Opcode.PING:
                 self.transport.write(client_frame(Opcode.PONG, payload))
             elif opcode == Opcode.CLOSE:
-                code = int.from_bytes(payload[:2], "big")
-                self.crowd.problems.append(f"closed with {code}")
-                self.transport.close()
+                self._end(f"closed with {int.from_bytes(payload[:2], 'big')}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.transport.is_closing():
+            self._end(f"connection lost{f': {type(exc).__name__}' if exc else ''}")
+
+    def _end(self, problem: str) -> None:
+        self.crowd.problems.append(problem)
+        self.ready.set()
+        self.transport.close()
 
     def _text(self, payload: bytes) -> None:
         if not self.ready.is_set():
@@ -245,15 +252,9 @@ class _Socket(asyncio.Protocol):
             self.crowd.news(payload)
 
 
-def _say(line: object) -> None:
-    sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
-    sys.stdout.buffer.flush()
-
-
 def main() -> None:
     """Run the plan on standard input."""
-    plan = TypeAdapter(Plan).validate_json(sys.stdin.buffer.read())
-    _say({"result": asyncio.run(run(plan))})
+    client(Plan, run)
 
 
 if __name__ == "__main__":

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import orjson
-from pydantic import TypeAdapter
-
 from homeroom.bench.codes import PLACEHOLDER, Teacher, shown
-from homeroom.bench.exchange import HOST, parse
+from homeroom.bench.exchange import HOST, client, parse, say
 
 _EXAMPLES = 3
 
@@ -83,7 +79,7 @@ async def _round(plan: Round, codes: Mapping[str, bytes]) -> Taken:
         gc.enable()
         for client in list(state.clients):
             client.transport.close()
-    _say({"done": plan.name})
+    say({"done": plan.name})
     missing = len(plan.requests) - len(state.good)
     examples = [f"{text} ({n} times)" for text, n in state.bad.most_common(_EXAMPLES)]
     return Taken(name=plan.name, seconds=seconds, ms=state.ms, good=state.good, errors=missing, examples=examples)
@@ -195,15 +191,9 @@ class _Client(asyncio.Protocol):
         self.state.replace()
 
 
-def _say(line: object) -> None:
-    sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
-    sys.stdout.buffer.flush()
-
-
 def main() -> None:
     """Run the plan on standard input."""
-    plan = TypeAdapter(Plan).validate_json(sys.stdin.buffer.read())
-    _say({"result": asyncio.run(run(plan))})
+    client(Plan, run)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,12 @@ class Running:
     pid: int
     seconds: float
 
+    def cpu_seconds(self) -> float:
+        """Processor time used so far, children included: hardly moved by what else the machine does."""
+        process = psutil.Process(self.pid)
+        times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+        return float(sum(one.user + one.system for one in times))
+
     def memory_mib(self) -> float:
         """Resident memory of the server and its children, in MiB."""
         process = psutil.Process(self.pid)
@@ -65,7 +71,7 @@ def baseline(kind: ServerKind, port: int) -> list[str]:
 
 def hello(port: int) -> list[str]:
     """The command that serves the bare application on Hypercorn's own command line, importing nothing of ours."""
-    return [sys.executable, "-m", "hypercorn", "--bind", f"{HOST}:{port}", f"{bare.__file__}:app"]
+    return [sys.executable, "-m", "hypercorn", "--workers", "0", "--bind", f"{HOST}:{port}", f"{bare.__file__}:app"]
 
 
 def homeroom() -> list[str]:
@@ -133,6 +139,8 @@ def run_client(module: str, plan: object, heard: Callable[[dict[str, Any]], None
                     event = orjson.loads(line)
                     if "result" in event:
                         return event["result"]
+                    if "failed" in event:
+                        raise BenchFailed(event["failed"])
                     heard(event)
             raise BenchFailed(f"The measuring client gave up: {_last_lines(said)}")
         finally:

@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plugins": ("homeroom.cli.plugins:plugins", "See, switch, check and make plugins."),
     "sync": ("homeroom.cli.sync:sync", "Take rosters in."),
     "doctor": ("homeroom.cli.doctor:doctor", "Say what is wrong with this installation, and the fix."),
+    "bench": ("homeroom.cli.bench:bench", "Measure this installation beside a bare baseline."),
 }
 """Every command of the core: where it is, and what `homeroom --help` says of it without loading it."""
 

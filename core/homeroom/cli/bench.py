@@ -69,8 +69,8 @@ def board(*, as_json: bool, **options: Any) -> None:
 @_database_option
 @click.option("--classes", default=40, show_default=True, type=click.IntRange(1), help="Of 30 students each.")
 @click.option("--days", default=180, show_default=True, type=click.IntRange(30, 400), help="School days of attendance.")
-@click.option("--requests", default=200, show_default=True, type=click.IntRange(1), help="In each turn.")
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 100), help="Turns.")
+@click.option("--requests", default=100, show_default=True, type=click.IntRange(1), help="In each turn.")
+@click.option("--rounds", default=10, show_default=True, type=click.IntRange(1, 100), help="Turns.")
 @click.option("--connections", default=1, show_default=True, type=click.IntRange(1, 2000), help="At the same time.")
 @json_option
 def stats(*, as_json: bool, **options: Any) -> None:

@@ -38,7 +38,7 @@ def quiet_logs() -> None:
 
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
 
 
@@ -93,11 +93,12 @@ def plugin_migrations(settings: Settings, *, safe: bool = False) -> dict[str, Pa
     """As `migrations_of`, for a command; the core's own migrations must be there."""
     import asyncio
 
-    async def ask() -> dict[str, Path]:
-        async with loaded(settings, safe=safe) as district:
-            return await migrations_of(district)
+    return asyncio.run(_plugin_migrations(settings, safe=safe))
 
-    return asyncio.run(ask())
+
+async def _plugin_migrations(settings: Settings, *, safe: bool = False) -> dict[str, Path]:
+    async with loaded(settings, safe=safe) as district:
+        return await migrations_of(district)
 
 
 def installed_migrations(settings: Settings) -> dict[str, Path]:
@@ -115,19 +116,27 @@ def installed_migrations(settings: Settings) -> dict[str, Path]:
 
 def upgrade(settings: Settings, *, safe: bool = False) -> list[str]:
     """Bring the database, the core's part and every enabled plugin's, up to date; gives what was applied."""
+    import asyncio
+
+    return asyncio.run(upgrade_now(settings, safe=safe))
+
+
+async def upgrade_now(settings: Settings, *, safe: bool = False) -> list[str]:
+    """As `upgrade`, inside an event loop that serves nobody yet."""
     from homeroom.store import migrate
 
     done = migrate.upgrade(settings.database.url)
-    return done + migrate.upgrade(settings.database.url, plugin_migrations(settings, safe=safe))
+    return done + migrate.upgrade(settings.database.url, await _plugin_migrations(settings, safe=safe))
 
 
 @contextlib.asynccontextmanager
-async def started(settings: Settings) -> AsyncIterator[District]:
-    """The district, running, without a server before it."""
+async def worker(settings: Settings) -> AsyncIterator[District]:
+    """The district, running without a server before it; the web processes leave the jobs to it meanwhile."""
     from homeroom.district import District
 
     check_upgraded(settings)
     district = District(settings)
+    district.jobs.dedicated = True
     await district.start()
     try:
         yield district

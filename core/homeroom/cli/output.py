@@ -41,18 +41,24 @@ def as_click_error(exc: Exception) -> click.ClickException | None:
 
     from homeroom.settings import SettingsError
     from homeroom.store import Refused, StoreError
+    from homeroom.store.faults import Fault, fault_of, plain
 
-    if isinstance(exc, SettingsError):
-        return WrongUsage("\n".join(str(problem) for problem in exc.problems))
-    if isinstance(exc, Refused):
-        return click.ClickException(exc.detail)
-    if isinstance(exc, StoreError):
-        return click.ClickException(str(exc))
-    if isinstance(exc, ValidationError):
-        return WrongUsage("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()))
-    if isinstance(exc, OSError) and exc.filename is not None:
-        return click.ClickException(f"{exc.filename}: {exc.strerror}")
-    return None
+    match exc:
+        case SettingsError():
+            return WrongUsage("\n".join(str(problem) for problem in exc.problems))
+        case ValidationError():
+            return WrongUsage("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()))
+        case Refused():
+            text = exc.detail
+        case StoreError():
+            text = str(exc)
+        case _ if fault_of(exc) is not Fault.UNIT:
+            text = f"{plain(exc)}; see that it runs and that DATABASE_URL is right"
+        case OSError() if exc.filename is not None:
+            text = f"{exc.filename}: {exc.strerror}"
+        case _:
+            return None
+    return click.ClickException(text)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from homeroom.cli.output import NOT_FINE, example, json_option, print_json
 
 if TYPE_CHECKING:
     from homeroom.host import PluginInfo
+    from homeroom.host.scaffold import Kind
     from homeroom.settings import Settings
 
 
@@ -74,11 +75,11 @@ def disable(*, name: str, as_json: bool, config: Path | None) -> None:
 @config_option
 def check(*, name: str | None, as_json: bool, config: Path | None) -> None:
     """Look for what a plugin should not do (default: every enabled one); exit 1 when there is something."""
-    from homeroom.host.check import check_plugin
+    from homeroom.host import check as checks
 
     settings = settings_of(config)
     names = [name] if name else list(settings.plugins.enabled)
-    findings = {one: check_plugin(settings.plugins.entry_point(one)) for one in names}
+    findings = {one: checks.check(settings.plugins.entry_point(one)) for one in names}
     fine = not any(findings.values())
     if as_json:
         rows = [
@@ -102,19 +103,23 @@ def check(*, name: str | None, as_json: bool, config: Path | None) -> None:
 @click.option(
     "--dir",
     "folder",
+    default=Path(),
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where to write it [default: ./homeroom-NAME].",
+    help="The folder in which homeroom-NAME is made [default: here].",
 )
 @json_option
-def new(*, name: str, kind: str, folder: Path | None, as_json: bool) -> None:
+def new(*, name: str, kind: Kind, folder: Path, as_json: bool) -> None:
     """Write a small project for a plugin, whose tests pass at once."""
-    from homeroom.host.scaffold import write_project
+    from homeroom.host.scaffold import CannotCreate, new_plugin
 
-    path = write_project(name, kind, folder or Path(f"homeroom-{name.replace('_', '-')}"))
+    try:
+        project = new_plugin(name, kind, folder)
+    except CannotCreate as exc:
+        raise click.ClickException(str(exc)) from None
     if as_json:
-        print_json({"path": str(path)})
+        print_json({"path": str(project.folder), "files": [str(file) for file in project.files]})
     else:
-        click.echo(f"Wrote {path}. Next: cd {path} && uv run pytest")
+        click.echo(f"Wrote {project.folder}. Next: cd {project.folder} && uv run pytest")
 
 
 @plugins.command(epilog=example("homeroom plugins test rotating_code"))
@@ -124,7 +129,7 @@ def test(*, name: str, config: Path | None) -> None:
     """Run the conformance kit on a plugin; exit 1 when it fails."""
     from homeroom.cli.conformance import run
 
-    raise click.exceptions.Exit(NOT_FINE if run(settings_of(config), name) else 0)
+    raise click.exceptions.Exit(0 if run(settings_of(config), name) else NOT_FINE)
 
 
 async def _plugins(settings: Settings) -> list[PluginInfo]:

@@ -42,15 +42,20 @@ def serve(
 ) -> None:
     """Start the server, after bringing the database up to date."""
     from homeroom.cli import server
-    from homeroom.cli.installation import upgrade
+    from homeroom.cli.installation import check_upgraded, upgrade
+
+    from homeroom.telemetry import configure_logging
 
     settings = settings_of(config)
+    configure_logging(settings)
     problem = server.cannot_serve(settings, workers=workers, certfile=certfile, keyfile=keyfile)
     if problem:
         raise WrongUsage(problem)
     listening = server.listen(host, port)
     try:
-        if not no_upgrade:
+        if no_upgrade:
+            check_upgraded(settings)
+        else:
             upgrade(settings, safe=safe)
         tls = server.Tls(certfile=certfile, keyfile=keyfile) if certfile and keyfile else None
         plan = server.Plan(settings=settings, tls=tls, safe=safe)
@@ -73,12 +78,15 @@ def worker(*, config: Path | None) -> None:
 def _work(settings: Settings) -> None:
     import asyncio
 
-    from homeroom.cli.installation import started
+    from homeroom.cli import installation
     from homeroom.cli.server import stop_signals
+    from homeroom.telemetry import configure_logging
+
+    configure_logging(settings)
 
     async def run() -> None:
-        async with started(settings):
-            stopping = stop_signals()
+        stopping = stop_signals()
+        async with installation.worker(settings):
             click.echo("Homeroom's worker runs.")
             await stopping.wait()
 

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import multiprocessing
 import multiprocessing.connection
+import os
 import signal
 import socket
 import ssl
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
@@ -138,8 +139,9 @@ def why(exc: LifespanFailureError) -> str:
 def hypercorn_config(listening: socket.socket, tls: Tls | None) -> Config:
     """How Hypercorn serves us on a socket of ours."""
     config = _Hypercorn()
-    # Hypercorn closes what it is given, so each serving gets a descriptor of its own.
-    config.bind = [f"fd://{listening.dup().detach()}"]
+    # Hypercorn closes what it is given, so each serving gets a descriptor of its own. Not socket.dup(): that makes the
+    # socket block for a moment, in every worker that shares it, and one that is just accepting would stand still.
+    config.bind = [f"fd://{os.dup(listening.fileno())}"]
     config.backlog = _BACKLOG
     config.accesslog = None
     config.errorlog = None
@@ -193,7 +195,19 @@ async def serve_app(
         gc.set_threshold(_GC_THRESHOLD, 50, 100)
         on_start()
 
-    await hypercorn_serve(app, hypercorn_config(listening, tls), shutdown_trigger=stopping.wait)
+    async def stopped() -> None:
+        await stopping.wait()
+        # Open boards would hold up the end for the whole time of grace; their clients come back to the next server.
+        await app.extensions["homeroom"].boards.stop()
+
+    asyncio.get_running_loop().set_exception_handler(_unless_cancelled)
+    await hypercorn_serve(app, hypercorn_config(listening, tls), shutdown_trigger=stopped)
+
+
+def _unless_cancelled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say nothing of connections that were cut off at the end of the time of grace; asyncio takes that for an error."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def _work(plan: Plan, listening: socket.socket) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -97,6 +98,7 @@ async def _add(settings: Settings, *, email: str, name: str, role: str, school: 
 
     user_id = new_id()
     async with loaded(settings) as district:
+        await district.host.start()
         if not district.host.implements("set_password"):
             raise click.ClickException(
                 "No enabled plugin keeps passwords. Enable one first: homeroom plugins enable accounts"
@@ -137,5 +139,6 @@ def _role_at(connection: Connection, role: str, school: str | None) -> RoleAt:
 
 def _password(*, from_stdin: bool) -> str:
     if from_stdin:
-        return click.get_text_stream("stdin").readline().rstrip("\r\n")
-    return str(click.prompt("Password (15 characters or more)", hide_input=True, confirmation_prompt=True, err=True))
+        return sys.stdin.readline().rstrip("\r\n")
+    asked: str = click.prompt("Password (15 characters or more)", hide_input=True, confirmation_prompt=True, err=True)
+    return asked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -65,6 +65,7 @@ class Host:
         self._table: Mapping[str, tuple[Implementation, ...]] = dict.fromkeys(POLICIES, ())
         self._locks: dict[str, asyncio.Lock] = {}
         self._following: dict[str, asyncio.Task[None]] = {}
+        self._switching: set[asyncio.Task[None]] = set()
         self._started = False
 
     def implements(self, hook: str) -> bool:
@@ -93,8 +94,8 @@ class Host:
         if POLICIES[hook].failure == "off":
             for answer in answers:
                 if answer.error is not None:
-                    await self._fail(self._plugins[answer.plugin], hook, answer.error)
-        return answers + [Answer(plugin=name, error=_not_running(name), reached=False) for name in missing]
+                    await self._fail(self._plugins[answer.plugin], hook, answer)
+        return answers + [_not_running(name) for name in missing]
 
     async def ask_first(self, hook: str, **arguments: Any) -> Answer | None:
         """The first answer to `hook` that is not None, asking plugins one after the other; None when there is none.
@@ -143,7 +144,7 @@ class Host:
         if answer is None:
             return None
         if answer.error is not None:
-            return {"ok": False, "detail": describe(answer.error), "findings": []}
+            return {"ok": False, "detail": answer.reason, "findings": []}
         health: Health = answer.value
         findings = [{"problem": finding.problem, "fix": finding.fix} for finding in health.findings]
         return {"ok": health.ok, "detail": health.detail, "findings": findings}
@@ -177,9 +178,7 @@ class Host:
         values = {key: value for key, value in (self._saved(plugin) | dict(settings)).items() if value is not None}
         resolve(self.config, name, plugin.settings_model, values)
         if self._store is None:
-            async with self._lock(name):
-                await self._turn_off(plugin, "restarting")
-                await self._turn_on(plugin, values)
+            await self._whole(self._renew(plugin, values))
             return
         await self._store.write(partial(switches.save_settings, name=name, values=values))
         await self._catch_up(plugin)
@@ -214,8 +213,10 @@ class Host:
 
     async def stop(self) -> None:
         """Stop every plugin, all at once, and leave none of their tasks behind."""
-        for task in self._following.values():
+        half_done = {*self._following.values(), *self._switching}
+        for task in half_done:
             task.cancel()
+        await asyncio.gather(*half_done, return_exceptions=True)
         on = [plugin for plugin in self._plugins.values() if plugin.running is not None]
         await asyncio.gather(*(self._turn_off(plugin, "the server has stopped") for plugin in on))
         self._watchdog.stop()
@@ -274,13 +275,14 @@ class Host:
         await self._open(plugin, saved, discovery.installed())
         if plugin.running is None:
             return
-        plugin.switched_off = False
         start = plugin.running.hooks.get("start")
         if start is not None and self._started:
+            plugin.state, plugin.reason = "off", "it is starting"  # nothing is asked of it before
             for answer in await self._calls.ask((start,), POLICIES["start"].deadline, {}):
                 if answer.error is not None:
-                    await self._fail(plugin, "start", answer.error)
+                    await self._fail(plugin, "start", answer)
                     return
+            plugin.state, plugin.reason = "loaded", None
         self._publish()
 
     async def _turn_off(self, plugin: Plugin, reason: str) -> None:
@@ -299,12 +301,10 @@ class Host:
         except Exception as exc:  # noqa: BLE001 - it is going anyway
             log.warning("plugin_services_not_closed", plugin=plugin.name, error=describe(exc))
 
-    async def _fail(self, plugin: Plugin, hook: str, error: BaseException) -> None:
+    async def _fail(self, plugin: Plugin, hook: str, answer: Answer) -> None:
         """Switch a plugin off whose `hook` failed, and keep the reason."""
-        running = plugin.running
-        text = running.hooks[hook].describe(error) if running is not None else describe(error)
-        log.error("plugin_off", plugin=plugin.name, hook=hook, error=text)
-        await self._turn_off(plugin, f"{hook} failed: {text}")
+        log.error("plugin_off", plugin=plugin.name, hook=hook, error=answer.reason)
+        await self._turn_off(plugin, f"{hook} failed: {answer.reason}")
 
     def _publish(self) -> None:
         """Let calls go to the plugins that are loaded now, in the order of the file."""
@@ -323,13 +323,25 @@ class Host:
     async def _switch(self, plugin: Plugin, *, enabled: bool) -> None:
         if self._store is None:
             row = Switch(enabled=enabled, sealed=plugin.sealed, revision=plugin.revision + 1)
-            await self._apply(plugin, row)
+            await self._whole(self._apply(plugin, row))
             return
         await self._store.write(partial(switches.switch, name=plugin.name, enabled=enabled))
         await self._catch_up(plugin)
 
     async def _catch_up(self, plugin: Plugin) -> None:
-        await self._apply(plugin, (await self._rows())[plugin.name])
+        await self._whole(self._apply(plugin, (await self._rows())[plugin.name]))
+
+    async def _whole(self, switching: Coroutine[Any, Any, None]) -> None:
+        """Do all of it, even if the caller goes away: half a restart would leave the plugin off."""
+        task = asyncio.create_task(switching)
+        self._switching.add(task)
+        task.add_done_callback(self._switching.discard)
+        await asyncio.shield(task)
+
+    async def _renew(self, plugin: Plugin, saved: Mapping[str, Any]) -> None:
+        async with self._lock(plugin.name):
+            await self._turn_off(plugin, "restarting")
+            await self._turn_on(plugin, saved)
 
     async def _apply(self, plugin: Plugin, row: Switch) -> None:
         async with self._lock(plugin.name):
@@ -376,5 +388,6 @@ class Host:
         return self._locks.setdefault(name, asyncio.Lock())
 
 
-def _not_running(name: str) -> NotRunning:
-    return NotRunning(f"{name} is required and is not running")
+def _not_running(name: str) -> Answer:
+    error = NotRunning(f"{name} is required and is not running")
+    return Answer(plugin=name, error=error, reason=str(error), reached=False)

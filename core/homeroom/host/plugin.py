@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -44,13 +45,14 @@ class HookFigures:
 class PluginInfo:
     """How one plugin is, for pages, the API and the CLI.
 
-    `enabled` means that the file names it and no administrator has switched it off; `fixed` are the settings that the
-    environment sets.
+    `listed` means that the file names it, `enabled` that also no administrator has switched it off; `fixed` are the
+    settings that the environment sets.
     """
 
     name: str
     version: str | None
     distribution: str | None
+    listed: bool
     enabled: bool
     required: bool
     state: State
@@ -104,6 +106,7 @@ class Plugin:
             name=self.name,
             version=self.offer.version if self.offer else None,
             distribution=self.offer.distribution if self.offer else None,
+            listed=self.listed,
             enabled=self.listed and not self.switched_off,
             required=self.required,
             state="quarantined" if tripped else self.state,
@@ -214,7 +217,10 @@ def _validation(exc: pluggy.PluginValidationError) -> str:
     text = str(exc)
     last = text.splitlines()[-1]
     if unknown := re.match(r"unknown hook '(\w+)'", last):
-        return f"it implements a hook that does not exist: {unknown[1]} (there are: {', '.join(POLICIES)})"
+        close = difflib.get_close_matches(unknown[1], POLICIES, n=1)
+        return f"it implements a hook that does not exist: {unknown[1]}" + (
+            f" (did you mean {close[0]}?)" if close else ""
+        )
     hook = re.search(r"for hook '(\w+)'", text)
     return f"its {hook[1] if hook else 'hooks'} cannot be used: {last}"
 

@@ -22,6 +22,7 @@ log = structlog.get_logger("homeroom.live")
 
 _KEPT = 64  # entries of the stream: they only wake
 _BLOCK_MS = 5000
+_SILENCE = 10.0  # seconds without an answer after which Redis counts as lost
 _RETRY_SECONDS = 0.5
 
 
@@ -89,7 +90,7 @@ class Bus:
         from redis.exceptions import RedisError
 
         while True:
-            client: Redis = Redis.from_url(self._url or "", socket_connect_timeout=2)
+            client: Redis = Redis.from_url(self._url or "", socket_connect_timeout=2, socket_timeout=_SILENCE)
             try:
                 await client.ping()
                 self._lost = None
@@ -104,9 +105,12 @@ class Bus:
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _listen(self, client: Redis) -> None:
-        last: bytes | str = "$"
+        newest: Any = await client.xrevrange(self._stream, count=1)
+        last = newest[0][0] if newest else b"0"
+        self._woken.set()  # what was told while nobody listened
         while True:
-            for _, entries in await client.xread({self._stream: last}, count=_KEPT, block=_BLOCK_MS) or ():
+            found: Any = await client.xread({self._stream: last}, count=_KEPT, block=_BLOCK_MS)
+            for _, entries in found or ():
                 last = entries[-1][0]
                 if any(fields.get(b"from") != self._me.encode() for _, fields in entries):
                     self._woken.set()

@@ -72,6 +72,7 @@ class Tail:
 
     async def start(self) -> None:
         """Begin at the newest change. Raises Unavailable when the database cannot be read."""
+        await self._bus.start()
         self.position = await self._store.read(newest)
         self._task = asyncio.create_task(self._follow(), name="tail")
 
@@ -81,6 +82,7 @@ class Tail:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        await self._bus.stop()
 
     async def wait_for(self, position: int, timeout: float = 10) -> None:  # noqa: ASYNC109 - a plain bound for tests
         """Return when every listener has had the change with id `position`. Raises TimeoutError."""
@@ -103,10 +105,10 @@ class Tail:
         position = self.position
         try:
             events = await self._store.read(lambda connection: events_after(connection, position))
-        except StoreError as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the next look may succeed
             if self.failing is None:
-                log.warning("journal_unreadable", error=str(exc))
-            self.failing = str(exc)
+                log.warning("journal_unreadable", error=type(exc).__name__)
+            self.failing = str(exc) if isinstance(exc, StoreError) else type(exc).__name__
             return False
         self.failing = None
         for event in events:
@@ -121,5 +123,5 @@ class Tail:
         for listener in tuple(self._listeners):
             try:
                 listener(event)
-            except Exception:
-                log.exception("journal_listener_failed", kind=event.kind, event=event.id)
+            except Exception as exc:
+                log.error("journal_listener_failed", kind=event.kind, id=event.id, exc_info=exc)

@@ -186,7 +186,7 @@ def enroll(
     begins_on: date | None = None,
     ends_on: date | None = None,
 ) -> Enrollment:
-    """The person's place in the class; one that overlaps these days is kept and takes these dates.
+    """The person's place in the class; one that shares a day with these is kept and takes these dates.
 
     Raises Refused 404 for a class that there is not, 409 for an archived one, 422 for a person that there is not or
     an end that is not after the beginning.
@@ -198,16 +198,20 @@ def enroll(
     if begins_on and ends_on and ends_on <= begins_on:
         raise Refused(422, "invalid", "The end day must be after the first day.")
     dates = {"begins_on": begins_on, "ends_on": ends_on}
-    place = tx.one(_places(class_id, user_id, role).where(*_overlapping(begins_on, ends_on)))
-    if place is None:
+    places = tx.all(_places(class_id, user_id, role).where(*_overlapping(begins_on, ends_on)).order_by(Enrollment.id))
+    if not places:
         values = {"user_id": user_id, "class_id": class_id, "role": role, "primary": primary, **dates}
         tx.insert(Enrollment, id=enrollment_id, changed_at=tx.now, **values)
         enter(tx, "enrollment.added", _place(tx, enrollment_id))
         return _place(tx, enrollment_id)
+    place = places[0]
     if (place.begins_on, place.ends_on, place.primary) != (begins_on, ends_on, primary):
         values = {"primary": primary, "changed_at": tx.now, **dates}
         tx.run(Enrollment.update(**values).where(Enrollment.id == place.id))
         enter(tx, "enrollment.changed", place)
+    for other in places[1:]:
+        tx.run(Enrollment.update(ended=True, changed_at=tx.now).where(Enrollment.id == other.id))
+        enter(tx, "enrollment.ended", other)
     return _place(tx, place.id)
 
 

@@ -49,6 +49,8 @@ def sort_name(given: str, family: str, preferred_given: str | None, preferred_fa
 
 def fold(text: str) -> str:
     """`text` without case, and without accents where they are not letters of their own, for comparing."""
+    if text.isascii():
+        return " ".join(text.casefold().split())
     bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not _is_mark(c))
     folded = unicodedata.normalize("NFKC", bare).casefold().translate(_PLAIN)
     return " ".join(folded.split())

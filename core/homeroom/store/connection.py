@@ -191,16 +191,16 @@ class Transaction(Connection):
         people = list({person for person, _ in texts})
         if not people:
             return []
-        rows = self.all(PersonKey.select().where(PersonKey.user_id.in_(people)))
-        keys = {row.user_id: self._open(row) for row in rows}
+        marks = ", ".join("?" * len(people))
+        held = self.sql(f"SELECT user_id, sealed_key FROM person_keys WHERE user_id IN ({marks})", people)  # noqa: S608 - marks only
+        keys = {person: self._open(PersonKey(user_id=person, sealed_key=key)) for person, key in held}
         fresh = {person: secrets.token_bytes(32) for person in people if person not in keys}
         if fresh:
-            made = [
-                (person, self.cipher.seal(base64.b64encode(key).decode(), f"person_keys.{person}"))
-                for person, key in fresh.items()
-            ]
-            fields = [PersonKey.user_id, PersonKey.sealed_key]
-            self.run(PersonKey.insert_many(made, fields=fields))
+            made: list[str] = []
+            for person, key in fresh.items():
+                made += (person, self.cipher.seal(base64.b64encode(key).decode(), f"person_keys.{person}"))
+            marks = ", ".join(["(?, ?)"] * len(fresh))
+            self.write_sql(f"INSERT INTO person_keys (user_id, sealed_key) VALUES {marks}", made)  # noqa: S608 - marks only
             keys |= {person: Cipher([key]) for person, key in fresh.items()}
         return [keys[person].seal(text, person) for person, text in texts]
 

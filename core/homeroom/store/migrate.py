@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from peewee import Database, PostgresqlDatabase
 from playhouse.migrations import Runner
 
-from homeroom.store.database import connect
+from homeroom.store.database import connect, sqlite_path
 from homeroom.store.engine import WRITE_LOCK
 from homeroom.store.errors import StoreError
 
@@ -44,6 +45,7 @@ def upgrade(
     `only` names the last ones to apply for each owner (a backup's): nothing is done for other owners, or beyond them.
     """
     done: list[str] = []
+    _create_private(url)
     with _connected(url) as database, _alone(database):
         for owner, folder in _owners(plugins):
             known = {entry.name for entry in _entries(database, owner, folder)}
@@ -54,6 +56,12 @@ def upgrade(
                 target = max(wanted) if wanted else None
                 done += [f"{owner}/{name}" for name in _runner(database, owner, folder).up(target)]
     return done
+
+
+def _create_private(url: str) -> None:
+    """Create SQLite's file for its owner alone; left to itself, SQLite would let everybody on the machine read it."""
+    if url.startswith("sqlite") and not sqlite_path(url).exists():
+        os.close(os.open(sqlite_path(url), os.O_WRONLY | os.O_CREAT, 0o600))
 
 
 def _owners(plugins: Mapping[str, Path] | None) -> list[tuple[str, Path]]:

@@ -6,12 +6,11 @@ Pages go to staging, with the checkpoint in the same transaction; only when ever
 in units of at most 500 rows, so that check-ins pass between them.
 """
 
-from homeroom.sync.engine import CannotRun, Progress, resume, run
+from homeroom.sync.engine import Progress, resume, run
 from homeroom.sync.plan import DiffRow
 from homeroom.sync.reports import ConnectorStatus, Letter, RunResult, dead_letters, result_of, runs, status
 
 __all__ = [
-    "CannotRun",
     "ConnectorStatus",
     "DiffRow",
     "Letter",

@@ -9,7 +9,9 @@ from homeroom.store import Connection, Transaction
 
 _T = TypeVar("_T")
 
-_PARAMETERS = 30_000  # SQLite takes 32,766 in one statement, PostgreSQL 65,535
+# Statements come in a few sizes only: each connection keeps every text that it has prepared.
+_ROWS = (250, 50, 10, 1)
+_VALUES = (1, 10, 50, 250, 500, 1000, 2500)
 
 
 def upsert(
@@ -17,7 +19,7 @@ def upsert(
 ) -> None:
     """Insert `rows`; `on_conflict` is the clause for those whose key is taken ("" fails on them)."""
     row = f"({', '.join('?' * len(columns))})"
-    for some in chunks(rows, _PARAMETERS // len(columns)):
+    for some in _pieces(rows):
         text = f"INSERT INTO {table} ({_quoted(columns)}) VALUES {', '.join([row] * len(some))} {on_conflict}"  # noqa: S608 - names are ours
         tx.write_sql(text, [value for values in some for value in values])
 
@@ -38,11 +40,14 @@ def select_in(
     """Rows of a query that holds `{}` where the list of `values` goes."""
     if not values:
         return []
-    marks = ", ".join("?" * len(values))
-    return connection.sql(text.replace("{}", marks), [*before, *values, *after])
+    size = next(size for size in _VALUES if size >= len(values))
+    padded = [*values, *[values[-1]] * (size - len(values))]
+    return connection.sql(text.replace("{}", ", ".join("?" * size)), [*before, *padded, *after])
 
 
-def chunks(rows: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
-    """`rows` in pieces of at most `size`."""
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+def _pieces(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    start = 0
+    for size in _ROWS:
+        while len(rows) - start >= size:
+            yield rows[start : start + size]
+            start += size

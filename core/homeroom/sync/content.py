@@ -15,6 +15,7 @@ import orjson
 
 from homeroom.records import Noun, Record, User, UserRole
 from homeroom.store.cipher import Cipher
+from homeroom.sync.mapping import ADMINISTRATORS
 
 CONTACTS = ("email", "phone", "sms")
 
@@ -57,11 +58,12 @@ class Content:
     sealed: str | None = field(default=None, repr=False)
 
 
-def content_of(record: Record, cipher: Cipher, base: str | None = None) -> Content:
+def content_of(record: Record, cipher: Cipher, base: str | None = None, *, administrators: bool = False) -> Content:
     """The comparable form of a record.
 
-    `base` is what the source said before: a record of changes (`User.only`) is laid over it. Raises Unusable when
-    there is none, or when the record holds characters that no database keeps.
+    `administrators` is the setting: where it matters to a record, changing it makes the record another one. `base` is
+    what the source said before: a record of changes (`User.only`) is laid over it. Raises Unusable when there
+    is none, or when the record holds characters that no database keeps.
     """
     facts = {name: value for name in FIELDS[record.noun] if (value := getattr(record, name)) not in (None, ())}
     addresses: dict[str, str] = {}
@@ -70,9 +72,10 @@ def content_of(record: Record, cipher: Cipher, base: str | None = None) -> Conte
         facts |= {kind: cipher.lookup(kind, value) for kind, value in addresses.items()}
         facts["agents"] = sorted(set(record.agents))
         facts["roles"] = sorted(_role(role) for role in record.roles if role.status == "active")
-        if record.only is not None:
-            facts = _laid_over(record, facts, base)
-            addresses = {kind: value for kind, value in addresses.items() if kind in record.only}
+        if record.only is not None or not record.roles_complete:
+            told = FIELDS["user"] if record.only is None else record.only
+            facts = _laid_over(record, told, facts, base)
+            addresses = {kind: value for kind, value in addresses.items() if kind in told}
     try:
         text = orjson.dumps({k: v for k, v in facts.items() if v != []}, option=orjson.OPT_SORT_KEYS)
     except TypeError as exc:
@@ -80,7 +83,8 @@ def content_of(record: Record, cipher: Cipher, base: str | None = None) -> Conte
     if b"\\u0000" in text:
         raise Unusable("it holds a NUL character")
     sealed = cipher.seal(orjson.dumps(addresses).decode(), seal_context(record.sourced_id)) if addresses else None
-    return Content(text=text.decode(), hash=digest(text), sealed=sealed)
+    is_affected = administrators and any(role[0] in ADMINISTRATORS for role in facts.get("roles", ()))
+    return Content(text=text.decode(), hash=digest(text + b"+" * is_affected), sealed=sealed)
 
 
 def digest(text: bytes) -> str:
@@ -104,15 +108,15 @@ def _role(role: UserRole) -> list[Any]:
     return [role.role, role.org, role.primary, begins_on, ends_on]
 
 
-def _laid_over(record: User, facts: Mapping[str, Any], base: str | None) -> dict[str, Any]:
+def _laid_over(record: User, told: Sequence[str], facts: Mapping[str, Any], base: str | None) -> dict[str, Any]:
     """What is known of the person after a record of changes: the base with the told fields replaced."""
-    told = record.only or ()
     known: dict[str, Any] = orjson.loads(base) if base else {}
     if not base and not {"given_name", "family_name"} <= set(told):
         raise Unusable("it only changes a person, who is not known yet")
-    merged = {name: value for name, value in known.items() if name not in told or name == "roles"}
-    merged |= {name: value for name, value in facts.items() if name in told and name != "roles"}
-    merged["roles"] = _joined(known.get("roles", []), record.roles) if "roles" in told else known.get("roles", [])
+    merged = {name: value for name, value in known.items() if name not in told}
+    merged |= {name: value for name, value in facts.items() if name in told}
+    if "roles" in told and not record.roles_complete:
+        merged["roles"] = _joined(known.get("roles", []), record.roles)
     return merged
 
 

@@ -11,7 +11,7 @@ from homeroom.sync import lease
 from homeroom.sync.bulk import select_in
 from homeroom.sync.mapping import MAPPINGS
 
-UNIT = 500
+UNIT = 250
 """Rows in one transaction at most, so that a check-in never waits for more."""
 
 

@@ -84,7 +84,7 @@ def user_links(
     found = []
     for subject in subjects:
         links = Links()
-        _plan_roles(links, job, subject, roles.get(subject.row_id, {}), ids["org"], schools)
+        _plan_roles(links, job, subject, roles.get(subject.row_id, {}), orgs=ids["org"], schools=schools)
         _plan_contacts(links, connection, job, subject, contacts.get(subject.row_id, {}))
         _plan_guardians(links, job, subject, guardians.get(subject.row_id, {}), ids["user"])
         found.append(links)
@@ -92,7 +92,13 @@ def user_links(
 
 
 def _plan_roles(
-    links: Links, job: Job, subject: Subject, now: dict[Any, Any], orgs: Mapping[str, str], schools: frozenset[str]
+    links: Links,
+    job: Job,
+    subject: Subject,
+    now: dict[Any, Any],
+    *,
+    orgs: Mapping[str, str],
+    schools: frozenset[str],
 ) -> None:
     wanted: dict[tuple[str, str], tuple[Any, ...]] = {}
     for name, org, primary, begins_on, ends_on in subject.facts.get("roles", ()):
@@ -121,20 +127,13 @@ def _plan_contacts(links: Links, connection: Connection, job: Job, subject: Subj
     if new and subject.sealed:
         opened = orjson.loads(connection.cipher.unseal(subject.sealed, seal_context(subject.sourced_id)))
         links.contacts_new = [(kind, opened[kind], lookup) for kind, lookup in sorted(new) if kind in opened]
-    gone = [
-        (kind, row_id)
-        for (kind, lookup), (row_id, source) in now.items()
-        if _is_gone(job, source, kind, lookup, wanted)
-    ]
+    theirs = {key: row_id for key, (row_id, source) in now.items() if source == job.source}
+    gone = [(key[0], row_id) for key, row_id in theirs.items() if key not in wanted]
     links.contacts_gone = [row_id for _, row_id in gone]
     for kind in {kind for kind, _, _ in links.contacts_new} | {kind for kind, _ in gone}:
         had = any(key[0] == kind for key in now)
         has = kind in subject.facts
         links.fields[kind] = (SEALED if had else None, SEALED if has else None)
-
-
-def _is_gone(job: Job, source: str | None, kind: str, lookup: str, wanted: set[tuple[str, str]]) -> bool:
-    return source == job.source and (kind, lookup) not in wanted
 
 
 def _plan_guardians(links: Links, job: Job, subject: Subject, now: dict[str, Any], users: Mapping[str, str]) -> None:
@@ -150,7 +149,8 @@ def _plan_guardians(links: Links, job: Job, subject: Subject, now: dict[str, Any
 
 def _roles_now(connection: Connection, user_ids: Sequence[str]) -> dict[str, dict[Any, Any]]:
     found: dict[str, dict[Any, Any]] = defaultdict(dict)
-    query = 'SELECT user_id, role, org_id, source, "primary", begins_on, ends_on FROM role_assignments WHERE user_id IN ({})'
+    columns = 'user_id, role, org_id, source, "primary", begins_on, ends_on'
+    query = f"SELECT {columns} FROM role_assignments WHERE user_id IN ({{}})"  # noqa: S608 - names are ours
     for user_id, role, org_id, source, primary, begins_on, ends_on in select_in(connection, query, (), user_ids):
         found[user_id][role, org_id] = (source, bool(primary), _day(begins_on), _day(ends_on))
     return found

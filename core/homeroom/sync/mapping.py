@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from homeroom.records import Noun
@@ -14,7 +15,7 @@ Row = Org | AcademicSession | Course | Class | User | Enrollment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A fact that names another record. Without a `required` one the row cannot be taken, else only that fact is not."""
+    """A fact that names another record. An unknown `required` one leaves the row out, another only the fact."""
 
     name: str
     column: str
@@ -22,7 +23,7 @@ class Reference:
     required: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Mapping:
     """The table of one noun: `plain` facts are columns of the same name, with what an absent one means.
 
@@ -40,12 +41,17 @@ class Mapping:
     fresh: dict[str, Any] = field(default_factory=dict)
     versioned: bool = False
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """Every column that a sync writes, in the order of its statements."""
         referring = tuple(reference.column for reference in self.references)
         version = ("version",) if self.versioned else ()
         return ("id", "source", "sourced_id", *self.plain, *referring, *self.computed, "ended", *version, "changed_at")
+
+    @cached_property
+    def referring(self) -> frozenset[str]:
+        """The names of the facts that are other records."""
+        return frozenset(reference.name for reference in self.references)
 
 
 MAPPINGS: dict[Noun, Mapping] = {

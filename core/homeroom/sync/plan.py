@@ -13,6 +13,7 @@ from datetime import date
 from typing import Any, Literal
 
 import orjson
+from peewee import ModelSelect
 
 from homeroom.records import Noun
 from homeroom.roster.names import sort_name
@@ -42,6 +43,7 @@ class Staged:
     content_hash: str
     content: str = field(repr=False)
     row_id: str
+    is_new: bool
     sealed: str | None = field(repr=False)
     location: str | None
 
@@ -86,10 +88,9 @@ def plan(connection: Connection, job: Job, noun: Noun, staged: Sequence[Staged],
             [row.sourced_id for row in staged],
         )
     )
-    rows: dict[str, Row] = {
-        row.id: row
-        for row in connection.all(mapping.model.select().where(mapping.model.id.in_([row.row_id for row in staged])))
-    }
+    known = [row.row_id for row in staged if not row.is_new]
+    query: ModelSelect[Any] = mapping.model.select().where(mapping.model.id.in_(known))
+    rows: dict[str, Row] = {row.id: row for row in connection.all(query)} if known else {}
     subjects = [
         Subject(
             row_id=row.row_id,
@@ -101,7 +102,11 @@ def plan(connection: Connection, job: Job, noun: Noun, staged: Sequence[Staged],
         for row in staged
     ]
     ids: Ids = {other: resolve(connection, job, other, wanted) for other, wanted in _named(mapping, subjects).items()}
-    links = _links(connection, job, noun, subjects, list(rows), ids)
+    links = [Links() for _ in subjects]
+    if noun == "class":
+        links = class_links(connection, subjects, list(rows), ids)
+    elif noun == "user":
+        links = user_links(connection, job, subjects, list(rows), ids)
     return [
         _plan_one(_Place(job=job, mapping=mapping, ids=ids, now=now), row, subject, rows.get(row.row_id), around)
         for row, subject, around in zip(staged, subjects, links, strict=True)
@@ -133,16 +138,6 @@ def _named(mapping: Mapping, subjects: Sequence[Subject]) -> dict[Noun, set[str]
     return named
 
 
-def _links(
-    connection: Connection, job: Job, noun: Noun, subjects: Sequence[Subject], existing: Sequence[str], ids: Ids
-) -> list[Links]:
-    if noun == "class":
-        return class_links(connection, subjects, existing, ids)
-    if noun == "user":
-        return user_links(connection, job, subjects, existing, ids)
-    return [Links() for _ in subjects]
-
-
 def _plan_one(place: _Place, staged: Staged, subject: Subject, row: Row | None, links: Links) -> Change:
     change = Change(staged=staged, outcome="added" if row is None else "changed", links=links)
     change.taken = dict(subject.facts)
@@ -151,10 +146,11 @@ def _plan_one(place: _Place, staged: Staged, subject: Subject, row: Row | None, 
         return change
     change.restored = bool(row is not None and row.ended)
     told = subject.base is None or change.restored
+    unknown = {name for name, _ in change.problems}
     final: dict[str, Any] = {}
     for column, (name, value) in target.items():
         ours = None if row is None else _plain(getattr(row, column))
-        is_told = told or subject.facts.get(name) != (subject.base or {}).get(name)
+        is_told = name not in unknown and (told or subject.facts.get(name) != (subject.base or {}).get(name))
         final[column] = value if row is None or is_told else ours
         if final[column] != ours:
             change.fields[name] = _shown(place.mapping, subject, name, ours, value)
@@ -201,7 +197,7 @@ def _leave_out(change: Change, name: str, missing: Any) -> None:
 
 def _shown(mapping: Mapping, subject: Subject, name: str, ours: Any, value: Any) -> tuple[Any, Any]:
     """Before and after as a person reads them: another record by the source's id, not by ours."""
-    if any(reference.name == name for reference in mapping.references):
+    if name in mapping.referring:
         return (subject.base or {}).get(name, ours), subject.facts.get(name)
     return ours, value
 

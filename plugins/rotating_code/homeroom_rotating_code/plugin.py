@@ -9,8 +9,9 @@ from io import BytesIO
 from typing import Any
 
 import segno
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from quart import Blueprint, abort, request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from quart import Blueprint, Response, abort, request
+from quart_schema import document_request, document_response
 
 from homeroom import HOOK_API, Attempt, Challenge, ClassSession, Evidence, Routes, Services, Verdict, hookimpl
 from homeroom_rotating_code import codes
@@ -43,6 +44,13 @@ class Scan(BaseModel):
     token: str = Field(min_length=1, max_length=64)
 
 
+class Receipt(BaseModel):
+    """What the phone keeps while its owner signs in, and then sends as `proof.scan`."""
+
+    scan: str
+    expires_at: AwareDatetime
+
+
 class RotatingCode:
     """Check-in by a code that changes every few seconds, as digits and as a QR picture.
 
@@ -67,7 +75,14 @@ class RotatingCode:
     def routes(self) -> Routes:
         """Where a phone shows what it scanned, before anybody has signed in."""
         blueprint = Blueprint("rotating_code", __name__)
-        blueprint.post("/scans")(self.scanned)
+
+        @blueprint.post("/scans")
+        @document_request(Scan)
+        @document_response(Receipt, 201)
+        async def keep_scan() -> Response:
+            """Exchange a scanned token, at once and without a sign-in, for a receipt that outlasts the sign-in."""
+            return await self._keep_scan()
+
         return Routes(prefix=f"/plugins/{self.services.name}", blueprint=blueprint)
 
     @hookimpl
@@ -106,8 +121,7 @@ class RotatingCode:
             return self._too_many(wait)
         return self._evidence(Verdict.REJECT, f"{age} code", problem=f"code-{age}")
 
-    async def scanned(self) -> tuple[dict[str, str], int, dict[str, str]]:
-        """Exchange a scanned token for a receipt that lasts while its owner signs in (`proof.scan`)."""
+    async def _keep_scan(self) -> Response:
         if request.mimetype != "application/json":
             abort(415)
         try:
@@ -119,8 +133,8 @@ class RotatingCode:
         if self._age_of_token(secret, scan.token, now) != "good":
             abort(422, "That picture has changed already. Please scan the one that is shown now.")
         until = now + timedelta(minutes=self.settings.scan_minutes)
-        receipt = codes.receipt_of(secret, int(until.timestamp()))
-        return {"scan": receipt, "expires_at": until.isoformat()}, 201, {"Cache-Control": "no-store"}
+        receipt = Receipt(scan=codes.receipt_of(secret, int(until.timestamp())), expires_at=until)
+        return Response(receipt.model_dump_json(), 201, {"Cache-Control": "no-store"}, content_type="application/json")
 
     def _age(self, secret: bytes, code: Any, attempt: Attempt) -> codes.Age:
         if not isinstance(code, str):

@@ -15,6 +15,7 @@ from homeroom import (
     Evidence,
     Health,
     NotSent,
+    PasswordSet,
     Receipt,
     Resolution,
     Services,
@@ -34,6 +35,7 @@ GOOD: dict[str, Any] = {
     "sign_in_provider": None,
     "migrations": None,
     "authenticate": SignIn(user_id="somebody"),
+    "set_password": PasswordSet(),
     "authorize": Decision(allow=True),
     "audit": None,
     "issue_challenge": None,
@@ -47,11 +49,21 @@ GOOD: dict[str, Any] = {
 """Every hook, and an answer that is fine."""
 
 Behaviour = Literal[
-    "good", "raise", "hang", "swallow", "block", "exit", "interrupt", "cancel", "wrong_type", "generator_exit"
+    "good",
+    "raise",
+    "hang",
+    "swallow",
+    "stubborn",
+    "block",
+    "exit",
+    "interrupt",
+    "cancel",
+    "wrong_type",
+    "generator_exit",
 ]
 
 
-class Settings(BaseModel):
+class Mischief(BaseModel):
     """In which hook to misbehave, how, and for how long where it takes time; `times` limits how often."""
 
     model_config = ConfigDict(extra="forbid")
@@ -66,9 +78,9 @@ class Settings(BaseModel):
 class _Misbehaving:
     hook_api = 1
     scopes = SCOPES
-    Settings = Settings
+    Settings = Mischief
 
-    def __init__(self, settings: Settings, services: Services) -> None:
+    def __init__(self, settings: Mischief, services: Services) -> None:
         self.settings = settings
         self.services = services
         self.calls: list[str] = []
@@ -106,6 +118,11 @@ class _Misbehaving:
                     await asyncio.sleep(ending - time.monotonic())
                 except asyncio.CancelledError:
                     continue
+        while behaviour == "stubborn":
+            try:
+                await asyncio.sleep(self.settings.seconds)
+            except BaseException:  # noqa: BLE001, S112 - not even being closed ends it
+                continue
         if behaviour == "block":
             time.sleep(self.settings.seconds)  # noqa: ASYNC251 - the point
         return self._at_once(behaviour, hook)

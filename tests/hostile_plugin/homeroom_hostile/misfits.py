@@ -113,10 +113,14 @@ class HangsToBegin(_Plain):
         time.sleep(30)
 
 
-class RaisingProperty(_Plain):
-    """Fails when it is merely looked at."""
+class _EndsAll:
+    """Ends the process when it is looked at."""
 
-    @property
-    def health(self) -> Any:
-        """Raises where pluggy looks for hooks."""
-        raise SystemExit(5)
+    def __get__(self, instance: object, owner: type) -> Any:
+        sys.exit(5)
+
+
+class ExitsWhenLookedAt:
+    """Fails where the host merely asks for its hook API."""
+
+    hook_api = _EndsAll()

@@ -1,0 +1,156 @@
+"""What a class board shows, and to whom: read in one moment, so that its cursor is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+
+import orjson
+
+from homeroom.auth.access import Place, check
+from homeroom.live.tail import COLUMNS, event_of, newest
+from homeroom.roster.names import display_name
+from homeroom.store import Connection, Refused, iso, now_utc
+from homeroom.store.models import Class, User
+from homeroom.types import Event, Identity
+
+SHOWN = ("attendance.recorded", "attendance.corrected", "session.opened", "session.closed")
+"""The kinds of change that a board shows."""
+
+_STAFF = ("teacher", "school_admin", "district_admin", "service")
+_GOOD_FOR = timedelta(hours=48)  # the contract promises 24
+_MISSED_AT_MOST = 5000  # beyond that a fresh hello is the shorter way
+
+_MISSED = f"SELECT {COLUMNS} FROM journal WHERE class_id = ? AND id > ? AND kind IN (?, ?, ?, ?) ORDER BY id LIMIT ?"  # noqa: S608 - constants
+_OPEN = (
+    "SELECT id, school_day, starts_at, late_after_minutes, methods, require, state FROM class_sessions "
+    "WHERE class_id = ? AND state = 'open' ORDER BY starts_at DESC, id DESC LIMIT 1"
+)
+_MARKS = (
+    "SELECT student_id, status, recorded_at, id FROM attendance_records WHERE session_id = ? ORDER BY recorded_at, id"
+)
+_FAMILY = (
+    "SELECT user_id FROM enrollments WHERE class_id = ? AND role = 'student' AND NOT ended "
+    "AND (begins_on IS NULL OR begins_on <= ?) AND (ends_on IS NULL OR ends_on > ?) "
+    "AND (user_id = ? OR user_id IN (SELECT student_id FROM guardianships WHERE guardian_id = ? AND NOT ended))"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """What a listener is sent first: a hello's parts, or (`missed` not None) the changes since its cursor.
+
+    `students` None means all of the class.
+    """
+
+    position: int
+    students: frozenset[str] | None
+    names: Mapping[str, str]
+    session: Mapping[str, Any] | None = None
+    marks: Sequence[Mapping[str, Any]] = ()
+    missed: Sequence[Event] | None = None
+
+
+def cursor_of(position: int) -> str:
+    """A position in the journal as clients know it."""
+    return f"j{position:x}"
+
+
+def position_of(cursor: str) -> int | None:
+    """The position that a client's cursor names, None for anything that is not one."""
+    digits = cursor.removeprefix("j")
+    if not cursor.startswith("j") or not digits or len(digits) > 16 or not set(digits) <= set("0123456789abcdef"):  # noqa: PLR2004 - 64 bits
+        return None
+    return int(digits, 16)
+
+
+def students_seen(connection: Connection, identity: Identity, class_id: str, today: date) -> frozenset[str] | None:
+    """Whose attendance in this class `identity` may watch; None means everybody's.
+
+    Raises Refused 404 where there is no such class, 403 for whoever may not watch it.
+    """
+    place = Place(class_id=class_id)
+    staff = replace(identity, roles=tuple(held for held in identity.roles if held.role in _STAFF))
+    try:
+        check(connection, staff, "class.watch", place, today=today)
+    except Refused:
+        pass
+    else:
+        return None
+    try:
+        check(connection, identity, "class.watch", place, today=today)
+    except Refused as refusal:
+        if connection.get(Class, class_id) is not None:
+            raise Refused(403, "not-allowed", "You may not watch this class.") from refusal
+        raise
+    day = today.isoformat()
+    person = identity.subject if identity.has("student") else ""
+    guardian = identity.subject if identity.has("guardian") else ""
+    return frozenset(row[0] for row in connection.sql(_FAMILY, (class_id, day, day, person, guardian)))
+
+
+def begin(connection: Connection, identity: Identity, class_id: str, today: date, after: int | None) -> Beginning:
+    """What `identity` is shown of a class as of one moment, after the position `after` where that is still good."""
+    with connection.snapshot():
+        students = students_seen(connection, identity, class_id, today)
+        position = newest(connection)
+        missed = _missed(connection, class_id, after, position) if after is not None else None
+        if missed is not None:
+            seen = {event.student_id for event in missed if event.student_id}
+            return Beginning(position=position, students=students, names=names_of(connection, seen), missed=missed)
+        session, marks = _now(connection, class_id, students)
+        names = names_of(connection, {str(mark["student_id"]) for mark in marks})
+        for mark in marks:
+            mark["name"] = names.get(mark["student_id"], "")
+        return Beginning(position=position, students=students, names=names, session=session, marks=marks)
+
+
+def names_of(connection: Connection, people: Collection[str]) -> dict[str, str]:
+    """What these people want to be called."""
+    rows = (
+        connection.all(
+            User.select(
+                User.id, User.given_name, User.family_name, User.preferred_given_name, User.preferred_family_name
+            ).where(User.id.in_(list(people)))
+        )
+        if people
+        else []
+    )
+    return {row.id: display_name(row) for row in rows}
+
+
+def _missed(connection: Connection, class_id: str, after: int, position: int) -> list[Event] | None:
+    """The changes after a cursor; None when it is too old, or was never ours."""
+    if after > position:
+        return None
+    old = connection.sql("SELECT at FROM journal WHERE id = ?", (after,)) if after else []
+    if after and (not old or old[0][0] < iso(now_utc() - _GOOD_FOR)):
+        return None
+    rows = connection.sql(_MISSED, (class_id, after, *SHOWN, _MISSED_AT_MOST + 1))
+    return None if len(rows) > _MISSED_AT_MOST else [event_of(row) for row in rows]
+
+
+def _now(
+    connection: Connection, class_id: str, students: frozenset[str] | None
+) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    rows = connection.sql(_OPEN, (class_id,))
+    if not rows:
+        return None, []
+    session_id, day, starts_at, late, methods, require, state = rows[0]
+    session = {
+        "id": session_id,
+        "class_id": class_id,
+        "school_day": str(day),
+        "starts_at": starts_at,
+        "late_after_minutes": late,
+        "methods": orjson.loads(methods) if isinstance(methods, str) else methods,
+        "require": require,
+        "state": state,
+    }
+    return session, [
+        {"student_id": student, "name": "", "status": status, "recorded_at": recorded_at, "record_id": record}
+        for student, status, recorded_at, record in connection.sql(_MARKS, (session_id,))
+        if students is None or student in students
+    ]

@@ -1,0 +1,230 @@
+"""Units that take staged rows over into the roster: at most 500 rows each, resumable, a repeat changes nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from peewee import ModelSelect
+
+from homeroom.records import Noun
+from homeroom.roster import classes
+from homeroom.store import Connection, Transaction, iso, new_id
+from homeroom.store.models import Enrollment
+from homeroom.sync.bulk import replace_on, select_in, upsert
+from homeroom.sync.job import UNIT, Job
+from homeroom.sync.mapping import MAPPINGS
+from homeroom.sync.plan import Change, DiffRow, Staged, plan, state_of
+from homeroom.sync.staging import LETTER
+
+_STATE = ("source", "noun", "sourced_id", "content_hash", "content")
+_ROLE = ("user_id", "role", "org_id", "source", "primary", "begins_on", "ends_on")
+_CONTACT = ("id", "user_id", "kind", "value", "lookup", "source")
+_GUARDIAN = ("guardian_id", "student_id", "relationship", "source", "ended", "changed_at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What one unit did: where the next one begins (None: there is no more), and each row's difference."""
+
+    rows: int = 0
+    after: str | None = None
+    diff: Sequence[DiffRow] = field(default_factory=tuple)
+
+
+def apply_next(tx: Transaction, job: Job, noun: Noun, after: str) -> Applied:
+    """Take over the next rows to add or change; a dry run only says what that would do."""
+    job.check_lease(tx)
+    staged = _pending(tx, job, noun, after, ("add", "change"))
+    if not staged:
+        return Applied()
+    changes = plan(tx, job, noun, staged, iso(tx.now))
+    written = [change for change in changes if change.values is not None]
+    if not job.dry_run:
+        _write_rows(tx, noun, written)
+        _write_links(tx, job, written)
+        _write_states(tx, job, noun, [change for change in changes if change.outcome != "dead"])
+        for change in written:
+            _enter(tx, noun, change)
+    _write_letters(tx, job, noun, changes)
+    by_outcome: dict[str, list[str]] = defaultdict(list)
+    for change in changes:
+        by_outcome[change.outcome].append(change.staged.sourced_id)
+    for outcome, sourced_ids in by_outcome.items():
+        _mark(tx, job, noun, outcome, sourced_ids)
+    diff = [
+        DiffRow(noun=noun, sourced_id=change.staged.sourced_id, change=change.outcome, fields=change.fields)
+        for change in written
+        if change.outcome in ("added", "changed")
+    ]
+    return Applied(rows=len(staged), after=staged[-1].sourced_id, diff=diff)
+
+
+def end_next(tx: Transaction, job: Job, noun: Noun, after: str) -> Applied:
+    """Deactivate the next rows that the source has ended or no longer holds; nothing is deleted."""
+    job.check_lease(tx)
+    staged = _pending(tx, job, noun, after, ("end",))
+    if not staged:
+        return Applied()
+    mapping = MAPPINGS[noun]
+    model = mapping.model
+    query: ModelSelect[Any] = model.select().where(model.id.in_([row.row_id for row in staged]), ~model.ended)
+    rows = {row.id: row for row in tx.all(query)}
+    if not job.dry_run and rows:
+        version = ", version = version + 1" if mapping.versioned else ""
+        text = f"UPDATE {mapping.table} SET ended = ?, changed_at = ?{version} WHERE id IN ({{}})"  # noqa: S608 - ours
+        tx.wrote = True
+        select_in(tx, text, [True, iso(tx.now)], list(rows))
+        select_in(
+            tx,
+            "UPDATE source_states SET content_hash = '' WHERE source = ? AND noun = ? AND sourced_id IN ({})",
+            [job.source, noun],
+            [row.sourced_id for row in staged],
+        )
+        students = _students(tx, list(rows)) if noun == "user" else set()
+        for row in rows.values():
+            if isinstance(row, Enrollment):
+                classes.enter(tx, "enrollment.ended", row)
+            else:
+                _enter_one(tx, noun, "ended", row.id, is_student=row.id in students)
+    _mark(tx, job, noun, "ended", [row.sourced_id for row in staged if row.row_id in rows])
+    _mark(tx, job, noun, "same", [row.sourced_id for row in staged if row.row_id not in rows])
+    diff = [DiffRow(noun=noun, sourced_id=row.sourced_id, change="ended") for row in staged if row.row_id in rows]
+    return Applied(rows=len(staged), after=staged[-1].sourced_id, diff=diff)
+
+
+def _pending(connection: Connection, job: Job, noun: Noun, after: str, kinds: Sequence[str]) -> list[Staged]:
+    wanted = ", ".join(f"'{kind}'" for kind in kinds)
+    rows = connection.sql(
+        "SELECT sourced_id, content_hash, content, row_id, change, sealed, location FROM staged_rows "  # noqa: S608 - ours
+        f"WHERE run_id = ? AND noun = ? AND sourced_id > ? AND change IN ({wanted}) ORDER BY sourced_id LIMIT {UNIT}",
+        [job.run_id, noun, after],
+    )
+    return [
+        Staged(
+            sourced_id=row[0],
+            content_hash=row[1],
+            content=row[2],
+            row_id=row[3],
+            is_new=row[4] == "add",
+            sealed=row[5],
+            location=row[6],
+        )
+        for row in rows
+    ]
+
+
+def _write_rows(tx: Transaction, noun: Noun, written: Sequence[Change]) -> None:
+    mapping = MAPPINGS[noun]
+    if written:
+        rows = [change.values or [] for change in written]
+        columns = (*mapping.columns, *mapping.fresh)
+        upsert(tx, mapping.table, columns, rows, on_conflict=replace_on(("id",), mapping.columns))
+
+
+def _write_links(tx: Transaction, job: Job, written: Sequence[Change]) -> None:
+    """Write what hangs on people and classes: nothing here for the other nouns."""
+    roles, contacts, guardians, terms = [], [], [], []
+    now = iso(tx.now)
+    for change in written:
+        row_id, links = change.staged.row_id, change.links
+        roles += [(row_id, role, org_id, job.source, *values) for role, org_id, *values in links.roles_set]
+        contacts += [(row_id, kind, value, lookup) for kind, value, lookup in links.contacts_new]
+        guardians += [(one, row_id, "guardian", job.source, False, now) for one in links.guardians_new]
+        terms += [(row_id, term) for term in links.terms_new]
+        _take_away(tx, job, change)
+    if roles:
+        upsert(tx, "role_assignments", _ROLE, roles, on_conflict=replace_on(("user_id", "role", "org_id"), _ROLE))
+    if contacts:
+        sealed = tx.seal_many([(row_id, value) for row_id, _, value, _ in contacts])
+        rows = [
+            (new_id(), row_id, kind, value, lookup, job.source)
+            for (row_id, kind, _, lookup), value in zip(contacts, sealed, strict=True)
+        ]
+        upsert(tx, "contacts", _CONTACT, rows, on_conflict="ON CONFLICT DO NOTHING")
+    if guardians:
+        keys = ("guardian_id", "student_id")
+        upsert(tx, "guardianships", _GUARDIAN, guardians, on_conflict=replace_on(keys, _GUARDIAN))
+    if terms:
+        upsert(tx, "class_terms", ("class_id", "term_id"), terms, on_conflict="ON CONFLICT DO NOTHING")
+
+
+def _take_away(tx: Transaction, job: Job, change: Change) -> None:
+    """Roles and addresses of this source go, guardianships end: few rows, one statement each."""
+    row_id, links = change.staged.row_id, change.links
+    for role, org_id in links.roles_gone:
+        text = "DELETE FROM role_assignments WHERE user_id = ? AND role = ? AND org_id = ? AND source = ?"
+        tx.write_sql(text, [row_id, role, org_id, job.source])
+    for contact_id in links.contacts_gone:
+        tx.write_sql("DELETE FROM contacts WHERE id = ?", [contact_id])
+    for guardian_id in links.guardians_gone:
+        text = "UPDATE guardianships SET ended = ?, changed_at = ? WHERE guardian_id = ? AND student_id = ?"
+        tx.write_sql(text, [True, iso(tx.now), guardian_id, row_id])
+    for term_id in links.terms_gone:
+        tx.write_sql("DELETE FROM class_terms WHERE class_id = ? AND term_id = ?", [row_id, term_id])
+
+
+def _write_states(tx: Transaction, job: Job, noun: Noun, taken: Sequence[Change]) -> None:
+    if taken:
+        rows = [(job.source, noun, change.staged.sourced_id, *state_of(change)) for change in taken]
+        upsert(tx, "source_states", _STATE, rows, on_conflict=replace_on(("source", "noun", "sourced_id"), _STATE))
+
+
+def _write_letters(tx: Transaction, job: Job, noun: Noun, changes: Sequence[Change]) -> None:
+    letters = []
+    for change in changes:
+        staged = change.staged
+        sealed = tx.cipher.seal(staged.content, "dead_letters.content") if change.problems else None
+        letters += [
+            (job.source, job.run_id, noun, staged.sourced_id, staged.location or "", name, reason, sealed)
+            for name, reason in change.problems
+        ]
+    if letters:
+        upsert(tx, "dead_letters", LETTER, letters)
+
+
+def _mark(tx: Transaction, job: Job, noun: Noun, outcome: str, sourced_ids: Sequence[str]) -> None:
+    tx.wrote = True
+    text = "UPDATE staged_rows SET change = ? WHERE run_id = ? AND noun = ? AND sourced_id IN ({})"
+    select_in(tx, text, [outcome, job.run_id, noun], sourced_ids)
+
+
+def _enter(tx: Transaction, noun: Noun, change: Change) -> None:
+    """One journal row for the row, and one for each guardianship that began or ended with it."""
+    row_id = change.staged.row_id
+    what: str = "restored" if change.restored else change.outcome
+    fields = {} if what == "added" else {"fields": sorted(change.fields)}
+    if noun == "enrollment":
+        mapping = MAPPINGS[noun]
+        values = dict(zip(mapping.columns, change.values or [], strict=False))
+        student_id = values["user_id"] if values["role"] == "student" else None
+        data = {"enrollment_id": row_id, "role": values["role"], **fields}
+        class_id, user_id = values["class_id"], values["user_id"]
+        tx.journal(f"enrollment.{what}", class_id=class_id, student_id=student_id, subject_id=user_id, data=data)
+        return
+    is_student = any(role[0] == "student" for role in change.taken.get("roles", ()))
+    what = "created" if what == "added" else what
+    _enter_one(tx, noun, what, row_id, is_student=is_student, data=fields)
+    for guardian_id in change.links.guardians_new:
+        tx.journal("guardianship.added", student_id=row_id, subject_id=guardian_id)
+    for guardian_id in change.links.guardians_gone:
+        tx.journal("guardianship.ended", student_id=row_id, subject_id=guardian_id)
+
+
+def _enter_one(
+    tx: Transaction, noun: Noun, what: str, row_id: str, *, is_student: bool = False, data: dict[str, Any] | None = None
+) -> None:
+    tx.journal(
+        f"{MAPPINGS[noun].event}.{what}",
+        class_id=row_id if noun == "class" else None,
+        student_id=row_id if is_student else None,
+        subject_id=row_id,
+        data=data,
+    )
+
+
+def _students(connection: Connection, user_ids: Sequence[str]) -> set[str]:
+    text = "SELECT DISTINCT user_id FROM role_assignments WHERE role = 'student' AND user_id IN ({})"
+    return {row[0] for row in select_in(connection, text, (), user_ids)}

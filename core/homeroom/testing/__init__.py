@@ -1,0 +1,6 @@
+"""For the tests of plugins, in this repository and outside: conformance kits, and services without a server."""
+
+from homeroom.testing.fakes import FakeClock, services
+from homeroom.testing.plugin_kit import SESSION, RunningPlugin, plugin_tests, running_plugin
+
+__all__ = ["SESSION", "FakeClock", "RunningPlugin", "plugin_tests", "running_plugin", "services"]

@@ -1,0 +1,182 @@
+"""From a row of a CSV file to a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import cast
+
+from homeroom import AcademicSession, Class, Course, Enrollment, Org, Record, RecordStatus, User, UserRole
+from homeroom_oneroster.table import BadField, Row
+
+ROLES = (
+    "administrator",
+    "aide",
+    "counselor",
+    "districtAdministrator",
+    "guardian",
+    "parent",
+    "principal",
+    "proctor",
+    "relative",
+    "siteAdministrator",
+    "student",
+    "systemAdministrator",
+    "teacher",
+)
+_ROLES = {name.casefold(): name for name in ROLES}
+
+USER_FIELDS = (
+    "given_name",
+    "family_name",
+    "middle_name",
+    "preferred_given_name",
+    "preferred_family_name",
+    "roles",
+    "agents",
+    "grades",
+    "identifier",
+    "username",
+    "email",
+    "phone",
+    "sms",
+    "birth_date",
+    "enabled",
+)
+
+Reading = Callable[[Row, int], Record]
+"""Makes a record of a row; the number is added to end dates, in days. Raises BadField."""
+
+
+def org(row: Row, _later: int) -> Org:
+    """A row of orgs.csv."""
+    if row.status() != "active":
+        return Org(sourced_id=row.needed("sourcedId"), name="", kind="school", status="tobedeleted")
+    return Org(
+        sourced_id=row.needed("sourcedId"),
+        name=row.needed("name"),
+        kind=row.needed("type"),
+        identifier=row.text("identifier"),
+        parent=row.text("parentSourcedId"),
+    )
+
+
+def academic_session(row: Row, later: int) -> AcademicSession:
+    """A row of academicSessions.csv."""
+    if row.status() != "active":
+        gone = row.needed("sourcedId")
+        return AcademicSession(
+            sourced_id=gone, title="", kind="term", begins_on=date.min, ends_on=date.min, status="tobedeleted"
+        )
+    begins_on, ends_on = row.day("startDate"), row.day("endDate", later=later)
+    if begins_on is None or ends_on is None:
+        raise BadField("endDate" if begins_on else "startDate", "this is empty")
+    return AcademicSession(
+        sourced_id=row.needed("sourcedId"),
+        title=row.needed("title"),
+        kind=row.needed("type"),
+        begins_on=begins_on,
+        ends_on=ends_on,
+        school_year=row.number("schoolYear"),
+        parent=row.text("parentSourcedId"),
+    )
+
+
+def course(row: Row, _later: int) -> Course:
+    """A row of courses.csv."""
+    if row.status() != "active":
+        return Course(sourced_id=row.needed("sourcedId"), title="", status="tobedeleted")
+    return Course(
+        sourced_id=row.needed("sourcedId"),
+        title=row.needed("title"),
+        code=row.text("courseCode"),
+        org=row.text("orgSourcedId"),
+    )
+
+
+def class_(row: Row, _later: int) -> Class:
+    """A row of classes.csv."""
+    if row.status() != "active":
+        return Class(sourced_id=row.needed("sourcedId"), title="", school="", status="tobedeleted")
+    return Class(
+        sourced_id=row.needed("sourcedId"),
+        title=row.needed("title"),
+        school=row.needed("schoolSourcedId"),
+        course=row.text("courseSourcedId"),
+        terms=row.listed("termSourcedIds"),
+        code=row.text("classCode"),
+        kind=row.text("classType") or "scheduled",
+        periods=row.listed("periods"),
+    )
+
+
+def enrollment(row: Row, later: int) -> Enrollment:
+    """A row of enrollments.csv."""
+    if row.status() != "active":
+        return Enrollment(sourced_id=row.needed("sourcedId"), user="", class_="", role="", status="tobedeleted")
+    return Enrollment(
+        sourced_id=row.needed("sourcedId"),
+        user=row.needed("userSourcedId"),
+        class_=row.needed("classSourcedId"),
+        school=row.text("schoolSourcedId"),
+        role=role_name(row),
+        primary=row.flag("primary", default=False),
+        begins_on=row.day("beginDate"),
+        ends_on=row.day("endDate", later=later),
+    )
+
+
+def user_role(row: Row, later: int) -> UserRole:
+    """A row of roles.csv (1.2)."""
+    return UserRole(
+        role=role_name(row),
+        org=row.needed("orgSourcedId"),
+        primary=(row.text("roleType") or "primary").casefold() == "primary",
+        begins_on=row.day("beginDate"),
+        ends_on=row.day("endDate", later=later),
+        status=cast("RecordStatus", row.status()),
+    )
+
+
+def own_roles(row: Row) -> tuple[UserRole, ...]:
+    """The roles in a row of users.csv itself (1.1): one role, at each of its orgs."""
+    name = role_name(row)
+    orgs = row.listed("orgSourcedIds")
+    if not orgs:
+        raise BadField("orgSourcedIds", "this is empty")
+    return tuple(UserRole(role=name, org=one, primary=one == orgs[0]) for one in dict.fromkeys(orgs))
+
+
+def user(row: Row) -> User:
+    """A row of users.csv, without what stands elsewhere (roles, guardians of students, birth date)."""
+    sourced_id = row.needed("sourcedId")
+    if row.status() != "active":
+        return User(sourced_id=sourced_id, given_name="", family_name="", status="tobedeleted")
+    given_name, family_name = row.text("givenName"), row.text("familyName")
+    if given_name is None and family_name is None:
+        raise BadField("familyName", "there is no name")
+    return User(
+        sourced_id=sourced_id,
+        given_name=given_name or "",
+        family_name=family_name or "",
+        middle_name=row.text("middleName"),
+        preferred_given_name=row.text("preferredGivenName"),
+        preferred_family_name=row.text("preferredFamilyName"),
+        agents=row.listed("agentSourcedIds"),
+        grades=row.listed("grades"),
+        identifier=row.text("identifier"),
+        username=row.text("username"),
+        email=row.text("email"),
+        phone=row.text("phone"),
+        sms=row.text("sms"),
+        enabled=row.flag("enabledUser", default=True),
+    )
+
+
+def role_name(row: Row) -> str:
+    """The role in OneRoster's spelling; a vendor's own ("ext:…") as it is. Raises BadField for any other."""
+    value = row.needed("role")
+    name = _ROLES.get(value.casefold())
+    if name is None and not value.casefold().startswith("ext:"):
+        raise BadField("role", "this is no role of OneRoster")
+    return name or value

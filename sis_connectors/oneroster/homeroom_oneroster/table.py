@@ -1,0 +1,217 @@
+"""One CSV file, row by row: bounded in memory whatever it holds, and each bad row told by its line."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import IO
+
+from homeroom import SourceError
+
+_LONGEST = 1024 * 1024  # bytes of one line
+_TRUE = ("true", "1", "yes")
+_FALSE = ("false", "0", "no")
+
+
+class BadField(ValueError):
+    """A value that cannot be taken; the text says why and does not repeat the value."""
+
+    def __init__(self, column: str, reason: str) -> None:
+        super().__init__(reason)
+        self.column = column
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that is no row: `sourced_id` where it can still be made out."""
+
+    where: str
+    reason: str
+    sourced_id: str | None = None
+
+
+class Row:
+    """One row, its values by column name. `where` is the file and line."""
+
+    __slots__ = ("_columns", "_values", "where")
+
+    def __init__(self, columns: dict[str, int], values: list[str], where: str) -> None:
+        self._columns = columns
+        self._values = values
+        self.where = where
+
+    def text(self, column: str) -> str | None:
+        """The value without surrounding blanks; None when it is empty or there is no such column."""
+        position = self._columns.get(column.casefold())
+        return None if position is None else self._values[position].strip() or None
+
+    def needed(self, column: str) -> str:
+        """The value. Raises BadField when it is empty."""
+        value = self.text(column)
+        if value is None:
+            raise BadField(column, "this is empty")
+        return value
+
+    def listed(self, column: str) -> tuple[str, ...]:
+        """The parts of a value that is a list with commas."""
+        value = self.text(column)
+        return tuple(part for part in (one.strip() for one in value.split(",")) if part) if value else ()
+
+    def flag(self, column: str, *, default: bool) -> bool:
+        """A yes or no. Raises BadField for anything else."""
+        value = (self.text(column) or "").casefold()
+        if not value:
+            return default
+        if value in _TRUE or value in _FALSE:
+            return value in _TRUE
+        raise BadField(column, "this is neither true nor false")
+
+    def day(self, column: str, *, later: int = 0) -> date | None:
+        """A date, `later` days on; a time of day after it is left out. Raises BadField for anything else."""
+        value = self.text(column)
+        if value is None:
+            return None
+        try:
+            return date.fromisoformat(value[:10] if value[10:11] in ("", "T", " ") else value) + timedelta(days=later)
+        except (ValueError, OverflowError):
+            raise BadField(column, "this is not a date (YYYY-MM-DD)") from None
+
+    def number(self, column: str) -> int | None:
+        """A whole number. Raises BadField for anything else."""
+        value = self.text(column)
+        if value is None:
+            return None
+        if not (value.isascii() and value.isdecimal() and len(value) <= 9):  # noqa: PLR2004 - fits every database
+            raise BadField(column, "this is not a whole number")
+        return int(value)
+
+    def status(self) -> str:
+        """Whether the row is "active" (also when empty, as in bulk files) or "tobedeleted". Raises BadField."""
+        value = (self.text("status") or "active").casefold()
+        if value in ("active", "tobedeleted"):
+            return value
+        if value == "inactive":  # OneRoster 1.0's word, still sent by some
+            return "tobedeleted"
+        raise BadField("status", "this is neither active nor tobedeleted")
+
+
+class Table:
+    """A CSV file that is being read; `columns` holds each column's place by its folded name."""
+
+    def __init__(self, raw: IO[bytes], name: str) -> None:
+        self.name = name
+        self._lines = _Lines(raw, name)
+        self._reader = csv.reader(self._lines, strict=True)
+        self.columns = self._header()
+
+    def _header(self) -> dict[str, int]:
+        try:
+            header = next(self._reader, [])
+        except csv.Error as exc:
+            raise unreadable(self.name, exc) from None
+        return {column.strip().casefold(): position for position, column in enumerate(header)}
+
+    def __iter__(self) -> Iterator[Row | BadRow]:
+        """Every row, good or bad, in the order of the file."""
+        width = len(self.columns)
+        while True:
+            first = self._lines.number + 1
+            try:
+                values = next(self._reader)
+            except StopIteration:
+                yield from self._lines.taken()
+                return
+            except csv.Error:
+                yield from self._lines.taken()
+                yield BadRow(f"{self.name}:{first}", "its quotation marks or fields cannot be made out")
+                continue
+            if self._lines.bad:
+                yield from self._lines.taken()
+                first = self._lines.number
+            if not values:
+                continue
+            where = f"{self.name}:{first}"
+            if len(values) != width:
+                reason = f"it has {len(values)} fields where the header has {width}"
+                yield BadRow(where, reason, values[0].strip() if self._begins_with_id else None)
+            elif "\x00" in "".join(values):
+                yield BadRow(where, "it holds a NUL character", None)
+            else:
+                yield Row(self.columns, values, where)
+
+    @property
+    def _begins_with_id(self) -> bool:
+        return self.columns.get("sourcedid") == 0
+
+
+class _Lines:
+    """The lines of a file as text. Those that are too long or not UTF-8 are set aside, to be told as bad rows."""
+
+    def __init__(self, raw: IO[bytes], name: str) -> None:
+        self._raw = raw
+        self._name = name
+        self.number = 0
+        self.bad: list[BadRow] = []
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        while True:
+            line = self._read()
+            self.number += 1
+            if self.number == 1:
+                line = self._without_mark(line)
+            if not line.endswith(b"\n") and len(line) >= _LONGEST:
+                while not line.endswith(b"\n") and line:
+                    line = self._read_on()
+                self._set_aside("the line is longer than a megabyte")
+                continue
+            try:
+                return line.decode()
+            except UnicodeDecodeError:
+                self._set_aside("it is not valid UTF-8", _first_field(line))
+
+    def taken(self) -> list[BadRow]:
+        """The bad rows since they were last asked for."""
+        bad, self.bad = self.bad, []
+        return bad
+
+    def _set_aside(self, reason: str, sourced_id: str | None = None) -> None:
+        self.bad.append(BadRow(f"{self._name}:{self.number}", reason, sourced_id))
+
+    def _read(self) -> bytes:
+        line = self._read_on()
+        if not line:
+            raise StopIteration
+        return line
+
+    def _read_on(self) -> bytes:
+        try:
+            return self._raw.readline(_LONGEST)
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as exc:
+            raise unreadable(self._name, exc) from None
+
+    def _without_mark(self, line: bytes) -> bytes:
+        if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise SourceError(f"{self._name} is UTF-16; save it as UTF-8")
+        return line.removeprefix(b"\xef\xbb\xbf")
+
+
+def unreadable(name: str, exc: BaseException) -> SourceError:
+    """The error for a file that cannot be read, in plain words."""
+    if isinstance(exc, OSError) and exc.strerror:
+        return SourceError(f"{name} cannot be read: {exc.strerror}")
+    return SourceError(f"{name} is damaged or was cut off; send it again")
+
+
+def _first_field(line: bytes) -> str | None:
+    """The id at the beginning of a line that is not wholly readable, if it is readable itself."""
+    try:
+        return line.split(b",", 1)[0].decode("ascii").strip().strip('"') or None
+    except UnicodeDecodeError:
+        return None

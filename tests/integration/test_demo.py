@@ -1,0 +1,178 @@
+"""`homeroom demo` as somebody meets it who has never seen the project."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+import pytest
+from websockets.asyncio.client import connect
+
+SECONDS = 120
+ROLES = {"student", "guardian", "teacher", "school_admin", "district_admin"}
+
+
+class Demo:
+    """A demo as a process of its own."""
+
+    def __init__(self, cwd: Path, *args: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "homeroom", "demo", *args],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=cwd,
+            env={name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
+        )
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        text = self.process.stdout.readline()
+        if not text:
+            pytest.fail(f"the demo ended: {self.process.communicate()}")
+        return text.rstrip("\n")
+
+    def stop(self, how: signal.Signals) -> tuple[int, str]:
+        """The exit code after a signal, and what was still printed."""
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.send_signal(how)
+        out, err = self.process.communicate(timeout=SECONDS)
+        assert [one for one in family if one.is_running()] == []
+        assert "Traceback" not in err
+        return self.process.returncode, out
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Any]:
+    begun: list[Demo] = []
+
+    def go(*args: str) -> Demo:
+        begun.append(Demo(tmp_path, *args))
+        return begun[-1]
+
+    yield go
+    for demo in begun:
+        if demo.process.poll() is None:
+            demo.process.kill()
+        demo.process.communicate()
+
+
+def sign_in(url: str, account: dict[str, str]) -> httpx2.Client:
+    body = {"email": account["email"], "password": account["password"]}
+    answer = httpx2.post(f"{url}/api/v1/auth/login", json=body, timeout=SECONDS)
+    assert answer.status_code == 200, (account["role"], answer.text)
+    token = answer.json()["access_token"]
+    return httpx2.Client(base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=SECONDS)
+
+
+async def watch(url: str, class_id: str, token: str, marks: int) -> list[dict[str, Any]]:
+    """The board's hello and what follows, until it shows this many marks."""
+    seen: list[dict[str, Any]] = []
+    address = f"{url.replace('http', 'ws', 1)}/ws/class/{class_id}"
+    async with asyncio.timeout(SECONDS), connect(address, additional_headers={"Authorization": token}) as board:
+        async for text in board:
+            seen.append(json.loads(text))
+            shown = len(seen[0]["marks"]) + sum(message["type"] == "attendance" for message in seen[1:])
+            if shown >= marks:
+                break
+    return seen
+
+
+def test_from_nothing_to_a_live_board_that_fills_and_back_to_nothing(begin: Any, tmp_path: Path) -> None:
+    demo = begin("--json", "--port", "0", "--students", "120", "--dir", str(tmp_path / "district"))
+    ready = json.loads(demo.line())
+    assert set(ready) == {"url", "dir", "accounts", "class_id", "session_id"}
+    assert ready["dir"] == str(tmp_path / "district")
+    assert {account["role"] for account in ready["accounts"]} == ROLES
+    assert sum(account["role"] == "student" for account in ready["accounts"]) >= 3
+    assert all(len(account["password"]) >= 15 for account in ready["accounts"])
+    url = ready["url"]
+    assert httpx2.get(f"{url}/health").json() == {"status": "ok"}
+
+    clients = {account["role"]: sign_in(url, account) for account in ready["accounts"]}
+    for role, client in clients.items():
+        assert role in {held["role"] for held in client.get("/auth/me").json()["roles"]}
+
+    teacher, student = clients["teacher"], clients["student"]
+    sent = {"session_id": ready["session_id"], "proof": {"code": "000000"}}
+    code = teacher.get(f"/sessions/{ready['session_id']}/challenge").json()["code"]
+    if code == "000000":
+        sent["proof"] = {"code": "000001"}
+    assert student.post("/attendance/checkin", json=sent).status_code == 422
+    right = {"session_id": ready["session_id"], "proof": {"code": code}}
+    assert student.post("/attendance/checkin", json=right).status_code == 201
+
+    seen = asyncio.run(watch(url, ready["class_id"], teacher.headers["Authorization"], 4))
+    assert seen[0]["type"] == "hello"
+    assert seen[0]["session"]["id"] == ready["session_id"]
+    for client in clients.values():
+        client.close()
+
+    assert demo.stop(signal.SIGINT)[0] == 0
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(f"{url}/health")
+    assert (tmp_path / "district" / "homeroom.db").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "district" / "homeroom.toml").stat().st_mode & 0o077 == 0
+
+
+def test_without_a_terminal_the_board_is_told_line_by_line(begin: Any) -> None:
+    demo = begin("--port", "0", "--students", "60")
+    lines = [demo.line()]
+    while " marked: " not in lines[-1]:
+        lines.append(demo.line())
+    told = "\n".join(lines)
+    assert "Homeroom serves on http://127.0.0.1:" in told
+    for role in ROLES:
+        assert f"  {role} " in told
+    code, rest = demo.stop(signal.SIGTERM)
+    assert code == 0
+    assert "The demo has stopped." in rest
+
+
+def test_a_demo_can_be_left_alone_by_its_students(begin: Any) -> None:
+    demo = begin("--json", "--port", "0", "--students", "60", "--no-simulate")
+    ready = json.loads(demo.line())
+    teacher = next(account for account in ready["accounts"] if account["role"] == "teacher")
+    with sign_in(ready["url"], teacher) as client:
+        seen = asyncio.run(watch(ready["url"], ready["class_id"], client.headers["Authorization"], 0))
+    assert seen[0]["marks"] == [] or all(mark["status"] is None for mark in seen[0]["marks"])
+    assert demo.stop(signal.SIGINT)[0] == 0
+
+
+def test_it_can_be_stopped_while_it_still_loads(begin: Any) -> None:
+    demo = begin("--port", "0", "--students", "3000")
+    assert "Making a district" in demo.line()
+    code, out = demo.stop(signal.SIGINT)
+    assert code == 0
+    assert "Sign-ins" not in out
+
+
+def test_a_port_in_use_is_one_clear_line(begin: Any) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        demo = begin("--port", str(other.getsockname()[1]))
+        _, err = demo.process.communicate(timeout=SECONDS)
+    assert demo.process.returncode == 1
+    assert "is in use" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_folder_that_holds_something_is_left_alone(begin: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "precious").write_text("x")
+    demo = begin("--port", "0", "--dir", str(tmp_path / "mine"))
+    _, err = demo.process.communicate(timeout=SECONDS)
+    assert demo.process.returncode == 1
+    assert "is not empty" in err
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["precious"]

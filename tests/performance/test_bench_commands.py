@@ -1,0 +1,132 @@
+"""`homeroom bench` in short: each bench runs on a real server, counts rightly and prints the contract's object.
+
+No test looks at a time: machines differ.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from click.testing import CliRunner
+
+from homeroom.bench import checkin, processes
+from homeroom.bench.outcome import Outcome
+from homeroom.cli.bench import bench as command
+
+KEYS = {"bench", "measured", "baseline", "ratio", "unit", "errors", "setup"}
+HOMEROOM = processes.homeroom()
+
+
+def bench(*arguments: str, folder: Path) -> dict[str, Any]:
+    """What the command prints; the temporary folder is looked at, and its children, so that nothing is left behind."""
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    done = subprocess.run(
+        [*HOMEROOM, "bench", *arguments, "--json"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("\n") == 1
+    assert list(folder.iterdir()) == []
+    assert not [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("TMPDIR") == str(folder)]
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert KEYS <= told.keys() <= KEYS | {"p50_ms", "p95_ms", "lost", "doubled"}
+    assert told["bench"] == arguments[0]
+    assert min(told["measured"], told["baseline"], told["ratio"]) > 0
+    assert told["setup"]["python"]
+    return told
+
+
+SHORT = ("--students", "60", "--rounds", "2", "--connections", "8")
+
+
+@pytest.mark.parametrize("server", processes.SERVERS)
+def test_check_ins_are_all_answered_and_all_there_on_every_server(tmp_path: Path, server: str) -> None:
+    found = bench("checkin", "--server", server, *SHORT, folder=tmp_path)
+    assert (found["errors"], found["lost"], found["doubled"]) == (0, 0, 0)
+    assert found["unit"] == "check-ins/s"
+    assert found["setup"]["server"].startswith(server)
+    assert found["p95_ms"] >= found["p50_ms"] > 0
+
+
+def test_check_ins_are_measured_on_postgresql_and_its_database_is_dropped(tmp_path: Path, postgres_url: str) -> None:
+    import psycopg
+
+    def databases() -> set[str]:
+        with psycopg.connect(postgres_url) as connection:
+            return {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
+
+    found = bench("checkin", "--database", postgres_url, *SHORT, folder=tmp_path)
+    assert (found["errors"], found["lost"], found["doubled"]) == (0, 0, 0)
+    assert found["setup"]["database"] == "PostgreSQL"
+    assert not [name for name in databases() if name.startswith("homeroom_bench")]
+
+
+def test_every_board_hears_every_check_in_once_and_the_memory_is_told(tmp_path: Path) -> None:
+    found = bench("board", "--sockets", "20", "--checkins", "24", "--students", "90", folder=tmp_path)
+    assert (found["errors"], found["lost"], found["doubled"]) == (0, 0, 0)
+    assert found["setup"]["memory_mib"] > 10
+    assert found["setup"]["message_bytes"] > 100
+
+
+def test_a_years_statistics_stand_beside_one_row_and_one_month(tmp_path: Path) -> None:
+    arguments = ("--classes", "2", "--days", "40", "--requests", "5", "--rounds", "1")
+    found = bench("stats", *arguments, folder=tmp_path)
+    assert found["errors"] == 0
+    assert found["setup"]["rows"] == 2 * 30 * 40
+    assert found["setup"]["ratio_to_month"] > 0
+
+
+def test_a_start_is_measured_until_it_answers(tmp_path: Path) -> None:
+    found = bench("start", "--times", "1", "--students", "10", folder=tmp_path)
+    assert found["unit"] == "s"
+    assert found["errors"] == 0
+
+
+def test_a_database_that_is_not_postgresql_is_refused_in_one_line() -> None:
+    words = [*HOMEROOM, "bench", "checkin", "--database", "mysql://x"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "postgresql://" in done.stderr
+
+
+def test_a_server_that_cannot_be_reached_is_told_in_one_line() -> None:
+    words = [*HOMEROOM, "bench", "checkin", "--database", "postgresql://x@127.0.0.1:1/x"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "cannot be reached" in done.stderr
+
+
+def found(lost: int) -> Outcome:
+    """What a bench gives, without the bench."""
+    return Outcome(
+        bench="checkin",
+        measured=900,
+        baseline=1500,
+        ratio=0.6,
+        unit="check-ins/s",
+        aim="ratio at least 0.5",
+        errors=0,
+        lost=lost,
+        setup={"students": 7, "examples": ["one", "two"]},
+    )
+
+
+def test_an_unsound_run_ends_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkin, "run", lambda **_options: found(lost=1))
+    result = CliRunner().invoke(command, ["checkin", "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["lost"] == 1
+
+
+def test_without_json_it_prints_a_small_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkin, "run", lambda **_options: found(lost=0))
+    result = CliRunner(env={"COLUMNS": "100"}).invoke(command, ["checkin"])
+    assert result.exit_code == 0
+    for word in ("bench checkin", "measured", "900", "bare baseline", "1500", "0.6  (ratio at least 0.5)", "one; two"):
+        assert word in result.stdout

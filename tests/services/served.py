@@ -1,0 +1,113 @@
+"""The whole application over a real database, in this process, with the small world of `tests.services.world` in it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from quart import Quart, Response
+from quart.typing import TestClientProtocol
+
+import homeroom_accounts
+from homeroom.app import create_app
+from homeroom.district import District
+from homeroom.host import PluginsConfig
+from homeroom.settings import AttendanceSettings, DatabaseSettings, LogSettings, Settings
+from homeroom.store import Transaction, migrate
+from homeroom.store import models as m
+from tests.services import world
+
+HERE = "127.0.0.1"
+ELSEWHERE = "203.0.113.9"
+
+
+@dataclass(slots=True, kw_only=True)
+class Served:
+    """A running district and a client of it."""
+
+    app: Quart
+    district: District
+    client: TestClientProtocol
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def token(self, user: str) -> str:
+        """An access token of somebody of the small world."""
+        return self.district.authenticator.access.issue(user_id=user, session_id=f"sign_in_{user}")
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        by: str | None = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        peer: str = ELSEWHERE,
+        **more: Any,
+    ) -> Response:
+        """What a route answers to `by`."""
+        sent = {**self.headers, **(headers or {})}
+        if by is not None:
+            sent["Authorization"] = f"Bearer {self.token(by)}"
+        if json is not None:
+            more["json"] = json
+        path = f"/api/v1{path[1:]}" if path.startswith("~") else path
+        answer = await self.client.open(
+            path, method=method, headers=sent, scope_base={"client": (peer, 50_000)}, **more
+        )
+        assert isinstance(answer, Response)
+        return answer
+
+    async def get(self, path: str, by: str | None = None, **more: Any) -> Response:
+        """What a GET answers."""
+        return await self.call("GET", path, by=by, **more)
+
+    async def post(self, path: str, by: str | None = None, json: Any = None, **more: Any) -> Response:
+        """What a POST answers."""
+        return await self.call("POST", path, by=by, json={} if json is None else json, **more)
+
+
+@contextlib.asynccontextmanager
+async def served(
+    url: str,
+    *,
+    enabled: Sequence[str] = (),
+    sections: Mapping[str, Mapping[str, Any]] | None = None,
+    required: Sequence[str] = (),
+    **settings: Any,
+) -> AsyncIterator[Served]:
+    """A running application; `settings` are sections of homeroom.toml."""
+    if "accounts" in enabled:
+        folder = homeroom_accounts.__path__[0]
+        from pathlib import Path
+
+        migrate.upgrade(url, {"accounts": Path(folder) / "migrations"})
+    chosen = Settings(
+        database=DatabaseSettings(url=url),
+        attendance=AttendanceSettings(time_zone="UTC", school_days=list(range(7))),
+        log=LogSettings(level="error"),
+        plugins=PluginsConfig(enabled=tuple(enabled), sections=dict(sections or {}), required=frozenset(required)),
+        **settings,
+    )
+    app = create_app(chosen)
+    async with app.test_app():
+        district: District = app.extensions["homeroom"]
+        await district.store.write(_build)
+        yield Served(app=app, district=district, client=app.test_client())
+
+
+def _build(tx: Transaction) -> None:
+    world.build(tx)
+    for user in world.PEOPLE:
+        tx.insert(
+            m.SignInSession,
+            id=f"sign_in_{user}",
+            user_id=user,
+            created_at=tx.now,
+            last_used_at=tx.now,
+            expires_at=tx.now + timedelta(days=1),
+            refresh_hash=f"refresh_{user}",
+        )
