@@ -11,8 +11,8 @@ import structlog
 from homeroom.auth.authenticator import Authenticator
 from homeroom.host import Host, PluginsConfig
 from homeroom.jobs import Jobs
-from homeroom.live.board import Boards
 from homeroom.limits import MemoryLimiter
+from homeroom.live.board import Boards
 from homeroom.live.bus import Bus
 from homeroom.live.tail import Tail
 from homeroom.mounts import PrefixTaken

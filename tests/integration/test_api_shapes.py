@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from homeroom.api.operation import OPERATION, Operation
 from homeroom.store import Connection, Unavailable
 from tests.services.served import HERE, Served, served
 
@@ -190,3 +191,17 @@ async def test_the_docs_pages_load_nothing_from_elsewhere(api: Served) -> None:
     assert "'unsafe-inline'" in (await api.get("/redoc")).headers["Content-Security-Policy"]
     assert "'unsafe-inline'" not in (await api.get("/docs")).headers["Content-Security-Policy"]
     assert (await api.get("/docs/files/../../../app.py")).status_code == 404
+
+
+async def test_no_two_models_share_a_name_in_the_description(api: Served) -> None:
+    models: dict[str, set[type]] = {}
+    for app in (api.app, *(api.district.mounts.apps() if api.district.mounts else ())):
+        for view in app.view_functions.values():
+            declared: Operation | None = getattr(view, OPERATION, None)
+            if declared is None:
+                continue
+            for model in (declared.body, declared.query, *declared.answers.values()):
+                if isinstance(model, type):
+                    models.setdefault(model.__name__, set()).add(model)
+    assert len(models) > 20
+    assert {name: found for name, found in models.items() if len(found) > 1} == {}

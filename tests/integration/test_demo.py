@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -137,6 +138,44 @@ def test_without_a_terminal_the_board_is_told_line_by_line(begin: Any) -> None:
     code, rest = demo.stop(signal.SIGTERM)
     assert code == 0
     assert "The demo has stopped." in rest
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no pseudo-terminals here")
+def test_in_a_terminal_the_board_is_drawn_with_the_code(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "homeroom", "demo", "--port", "0", "--students", "60", "--dir", str(tmp_path / "d")],
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40"},
+    )
+    os.close(theirs)
+    seen = ""
+    try:
+        while not (re.search(r"Code now: \S*\d{6}", plain(seen)) and " present" in seen.partition("Code now")[2]):
+            seen += os.read(ours, 65536).decode(errors="replace")
+        process.send_signal(signal.SIGINT)
+        while chunk := read_or_nothing(ours):
+            seen += chunk.decode(errors="replace")
+        assert process.wait(timeout=SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert "The demo has stopped." in seen
+    assert "Traceback" not in seen
+
+
+def plain(text: str) -> str:
+    """What a terminal shows, without its colours."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+def read_or_nothing(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # Linux's way of saying that the other end was closed
+        return b""
 
 
 def test_a_demo_can_be_left_alone_by_its_students(begin: Any) -> None:

@@ -7,13 +7,17 @@ import fcntl
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 
 VARIABLE = "HOMEROOM_TEST_RUN"
+_KEEPERS: list[subprocess.Popen[bytes]] = []
 
 
 class NotHere(Exception):
@@ -23,9 +27,12 @@ class NotHere(Exception):
 def begin() -> Path:
     """Make the run's folder and tell the workers of it by the environment."""
     # Not pytest's own temporary folder: a socket's path must be short, and PostgreSQL may run as another user.
-    folder = Path(tempfile.mkdtemp(prefix="homeroom-"))
-    os.environ[VARIABLE] = str(folder)
-    return folder
+    base = Path(tempfile.mkdtemp(prefix="homeroom-"))
+    os.environ[VARIABLE] = str(base)
+    # The keeper reads from a pipe that ends with this process, however it ends: nothing is left running.
+    keeper = subprocess.Popen([sys.executable, __file__, str(base)], stdin=subprocess.PIPE, start_new_session=True)
+    _KEEPERS.append(keeper)
+    return base
 
 
 def folder() -> Path:
@@ -34,24 +41,38 @@ def folder() -> Path:
 
 
 def end() -> None:
-    """Stop every server that was started and remove the folder."""
-    base = folder()
+    """Have every server that was started stopped, and the folder removed."""
+    keeper = _KEEPERS.pop()
+    assert keeper.stdin is not None
+    keeper.stdin.close()
+    keeper.wait(timeout=30)
+    del os.environ[VARIABLE]
+
+
+def keep(base: Path) -> None:
+    """Wait until the run has ended, then stop its servers and remove its folder."""
+    sys.stdin.read()
     for pid_file in base.glob("*.pid"):
         stop(int(pid_file.read_text()), signal.SIGINT)  # PostgreSQL's fast shutdown; Redis stops as well
     shutil.rmtree(base, ignore_errors=True)
-    del os.environ[VARIABLE]
 
 
 def stop(pid: int, how: signal.Signals = signal.SIGTERM) -> None:
     """End one process and wait for it; kill it when it does not go within five seconds."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        process.send_signal(how)
-        try:
-            process.wait(timeout=5)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(timeout=5)
+    for signalled in (how, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signalled)
+        deadline = time.monotonic() + 5
+        while lives(pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and is only waited for by its parent does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextlib.contextmanager
@@ -75,3 +96,7 @@ def once(name: str, make: Callable[[], str]) -> str:
                 missing.write_text(str(exc))
                 raise
         return answer.read_text()
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]))

@@ -327,6 +327,37 @@ def test_enabling_a_plugin_that_the_file_does_not_name_edits_the_file(installati
     assert run("plugins", "enable", "no_such_plugin").exit_code == 1
 
 
+def test_an_export_names_its_files(installation: Path) -> None:
+    run("db", "upgrade")
+    files = facts(run("db", "export", "out", "--json"))["files"]
+    assert files["users.csv"] == 0
+    told = run("db", "export", "out.zip")
+    assert told.exit_code == 0
+    assert "enrollments.csv" in told.stdout
+    assert (installation / "out" / "manifest.csv").is_file()
+    assert run("db", "export", "out").exit_code == 1
+
+
+def test_backup_and_restore_say_what_they_did(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("db", "upgrade")
+    assert "verified" in run("db", "backup", "backup.zip").stdout
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{installation / 'other.db'}")
+    assert "Restored 0 rows" in run("db", "restore", "backup.zip").stdout
+
+
+def test_a_password_can_be_typed_twice(installation: Path) -> None:
+    (installation / "homeroom.toml").write_text('[plugins]\nenabled = ["accounts"]\n')
+    run("db", "upgrade")
+    add = ("users", "add", "--email", "ana@d.example", "--name", "Ana Ruiz", "--role", "district_admin")
+    result = run(*add, stdin=f"{PASSWORD}\n{PASSWORD}\n")
+    assert result.exit_code == 0, result.stderr
+    assert PASSWORD not in result.output
+    assert "sign in now as district admin" in result.stdout
+    again = run(*add, "--password-stdin", stdin=f"{PASSWORD}\n")
+    assert again.exit_code == 1
+    assert "cannot be used" in again.stderr
+
+
 def test_switching_a_plugin_that_there_is_not_says_so() -> None:
     run("db", "upgrade")
     result = run("plugins", "disable", "no_such_plugin")

@@ -29,7 +29,7 @@ def _ids(rows: Iterable[dict[str, str]], column: str = "sourcedId") -> set[str]:
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(
-    tmp_path: Path, version: Version, zipped: bool
+    tmp_path: Path, *, version: Version, zipped: bool
 ) -> None:
     digests = []
     for number, seed in enumerate((7, 7, 8)):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from quart import Quart
 
 from homeroom import Attempt, Challenge, ClassSession, Evidence, Verdict
-from homeroom.testing import SESSION, FakeClock, plugin_tests, running_plugin, services
+from homeroom.testing import SESSION, FakeClock, plugin_tests, routes_app, running_plugin, services
 from homeroom_rotating_code import CodeSettings, RotatingCode, codes
 
 SECRET = b"s" * 32
@@ -51,10 +51,7 @@ class Lesson:
         return found.problem or found.verdict.value
 
     def app(self) -> Quart:
-        app = Quart("test")
-        routes = self.plugin.routes()
-        app.register_blueprint(routes.blueprint, url_prefix=routes.prefix)
-        return app
+        return routes_app(self.plugin.routes())
 
     async def exchanges(self, body: Any) -> tuple[int, Any]:
         answer = await self.app().test_client().post("/plugins/rotating_code/scans", json=body)

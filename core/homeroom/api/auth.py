@@ -90,7 +90,7 @@ class Me(Answer):
     session_id: str | None = None
 
 
-class Session(Answer):
+class SignInHere(Answer):
     """One sign-in on one device."""
 
     id: str
@@ -101,10 +101,10 @@ class Session(Answer):
     current: bool
 
 
-class SessionList(Answer):
+class SignInList(Answer):
     """One's own live sessions, the last used one first."""
 
-    items: list[Session]
+    items: list[SignInHere]
     next: str | None = None
 
 
@@ -186,14 +186,14 @@ async def read_me(call: Call) -> Me:
 
 
 @auth.get("/sessions")
-@operation("account.self", answers=SessionList)
-async def list_sessions(call: Call) -> SessionList:
+@operation("account.self", answers=SignInList)
+async def list_sign_ins(call: Call) -> SignInList:
     """One's own sign-ins."""
     me = call.me
     rows = await call.read(lambda c: sessions.sessions_of(c, me.subject, now_utc()))
-    return SessionList(
+    return SignInList(
         items=[
-            Session(
+            SignInHere(
                 id=row.id,
                 device=row.device,
                 created_at=row.created_at,

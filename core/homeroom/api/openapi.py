@@ -12,7 +12,7 @@ from quart_schema.conversion import model_schema
 from quart_schema.openapi import OpenAPIProvider
 from werkzeug.routing import Rule
 
-from homeroom.api.operation import OPERATION, PUBLIC, Operation
+from homeroom.api.operation import OPERATION, PUBLIC, Operation, Target
 from homeroom.api.problem import Problem
 
 _TITLES = {
@@ -79,7 +79,7 @@ def _shared(operation: dict[str, Any], declared: Operation) -> set[int]:
     codes = {429, 503, *declared.problems}
     if declared.action != PUBLIC:
         codes |= {401, 403}
-    if any(parameter["in"] == "path" for parameter in operation["parameters"]):
+    if declared.of != Target() or any(parameter["in"] == "path" for parameter in operation["parameters"]):
         codes.add(404)
     if declared.body is not None:
         codes |= {400, 413, 415, 422}

@@ -202,9 +202,9 @@ def operation(
 
     `action` names its rule, or is PUBLIC. The handler takes the Call, the path's parameters and, where declared, `body`
     and `query`; it gives a model, `(model, status)`, `(model, status, headers)` or a Response. `answers` maps each
-    status to its model, to a media type where it is no JSON, or to None (one model alone means 200). `problems` adds error statuses beyond the shared ones.
-    `idempotent` lets a client repeat the POST under one `Idempotency-Key`. `local` lets a program on the same machine
-    call it without signing in.
+    status to its model, to a media type where it is no JSON, or to None (one model alone means 200). `problems` adds
+    error statuses beyond the shared ones. `idempotent` lets a client repeat the POST under one `Idempotency-Key`.
+    `local` lets a program on the same machine call it without signing in.
     """
     if action != PUBLIC and action not in RULES:
         raise LookupError(f"{action} has no rule in homeroom.auth.rules")

@@ -43,7 +43,6 @@ def serve(
     """Start the server, after bringing the database up to date."""
     from homeroom.cli import server
     from homeroom.cli.installation import check_upgraded, upgrade
-
     from homeroom.telemetry import configure_logging
 
     settings = settings_of(config)

@@ -33,7 +33,7 @@ log = structlog.get_logger("homeroom.server")
 
 GRACE_SECONDS = 10
 _BACKLOG = 2048
-_NO_START = 3  # a worker's exit code when it could not start: starting it again would not help
+_NO_START = 3  # a worker's exit code when it could not start; of the first ones, that ends the server
 _TOO_SOON = 1.0  # a worker that dies younger than this waits before it is started again
 _GC_THRESHOLD = 100_000
 
@@ -220,7 +220,7 @@ def _work(plan: Plan, listening: socket.socket) -> None:
 
 
 def _supervise(plan: Plan, listening: socket.socket, count: int) -> None:
-    """Keep `count` processes serving one socket; start one that dies again, stop all of them on a signal."""
+    """Keep `count` processes serving one socket; replace one that dies, stop all of them on a signal."""
     context = multiprocessing.get_context("spawn")
     born: dict[SpawnProcess, float] = {}
 
@@ -232,6 +232,7 @@ def _supervise(plan: Plan, listening: socket.socket, count: int) -> None:
     with _signalled() as woken:
         for _ in range(count):
             start()
+        first = set(born)
         while not woken.stopped:
             multiprocessing.connection.wait([woken.reader, *(process.sentinel for process in born)])
             for process in [process for process in born if not process.is_alive()]:
@@ -239,10 +240,10 @@ def _supervise(plan: Plan, listening: socket.socket, count: int) -> None:
                 if woken.stopped:
                     continue
                 log.error("worker_died", exit_code=process.exitcode)
-                if process.exitcode == _NO_START:
+                if process.exitcode == _NO_START and process in first:
                     _stop(list(born))
                     raise click.ClickException("A worker could not start; the line above says why.")
-                if lived < _TOO_SOON:
+                if lived < _TOO_SOON or process.exitcode == _NO_START:  # the database may be back in a moment
                     woken.wait(_TOO_SOON)
                 if not woken.stopped:
                     start()

@@ -140,15 +140,14 @@ class Calls:
         return [self._end(call, deadline) for call in calls]
 
     async def end(self, grace: float = 0.5) -> None:
-        """Leave no task behind.
+        """Leave no task behind: the end of the event loop would wait without limit for one that swallows its cancel.
 
-        One that will not be cancelled is closed, and at last hidden from the loop's own end, which would wait for it
-        without limit.
+        Such a one is closed, which ends our part of it whatever the plugin's does.
         """
         if not self.running:
             return
-        for task in self.running:
-            task.cancel()
+        for task in list(self.running):
+            self._let_go(task)
         _, stubborn = await asyncio.wait(set(self.running), timeout=grace)
         for task in stubborn:
             coroutine = task.get_coro()
@@ -156,7 +155,8 @@ class Calls:
                 if coroutine is not None:
                     coroutine.close()
             task.cancel()
-            asyncio._unregister_task(task)  # noqa: SLF001 - documented for extending asyncio
+        if stubborn:
+            await asyncio.wait(stubborn, timeout=grace)
         self.running.clear()
 
     def _begin(self, implementation: Implementation, arguments: Mapping[str, Any]) -> _Call:

@@ -9,11 +9,26 @@ from io import BytesIO
 from typing import Any
 
 import segno
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-from quart import Blueprint, Response, abort, request
-from quart_schema import document_request, document_response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from quart import Blueprint
 
-from homeroom import HOOK_API, Attempt, Challenge, ClassSession, Evidence, Routes, Services, Verdict, hookimpl
+from homeroom import (
+    HOOK_API,
+    PUBLIC,
+    Answer,
+    Attempt,
+    Body,
+    Call,
+    Challenge,
+    ClassSession,
+    Evidence,
+    Refused,
+    Routes,
+    Services,
+    Verdict,
+    hookimpl,
+    operation,
+)
 from homeroom_rotating_code import codes
 
 _MINUTE = 60
@@ -35,16 +50,14 @@ class CodeSettings(BaseModel):
     scan_minutes: int = Field(default=5, ge=1, le=30, description="How long somebody who scanned may take to sign in.")
 
 
-class Scan(BaseModel):
+class Scan(Body):
     """What a phone sends as soon as it has scanned the picture, before anybody signs in."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     session_id: str = Field(min_length=1, max_length=64)
     token: str = Field(min_length=1, max_length=64)
 
 
-class Receipt(BaseModel):
+class ScanReceipt(Answer):
     """What the phone keeps while its owner signs in, and then sends as `proof.scan`."""
 
     scan: str
@@ -77,11 +90,10 @@ class RotatingCode:
         blueprint = Blueprint("rotating_code", __name__)
 
         @blueprint.post("/scans")
-        @document_request(Scan)
-        @document_response(Receipt, 201)
-        async def keep_scan() -> Response:
+        @operation(PUBLIC, body=Scan, answers={201: ScanReceipt})
+        async def keep_scan(call: Call, body: Scan) -> tuple[ScanReceipt, int]:  # noqa: ARG001 - every handler takes it
             """Exchange a scanned token, at once and without a sign-in, for a receipt that outlasts the sign-in."""
-            return await self._keep_scan()
+            return self._keep_scan(body), 201
 
         return Routes(prefix=f"/plugins/{self.services.name}", blueprint=blueprint)
 
@@ -121,20 +133,14 @@ class RotatingCode:
             return self._too_many(wait)
         return self._evidence(Verdict.REJECT, f"{age} code", problem=f"code-{age}")
 
-    async def _keep_scan(self) -> Response:
-        if request.mimetype != "application/json":
-            abort(415)
-        try:
-            scan = Scan.model_validate_json(await request.get_data() or b"")
-        except ValidationError:
-            abort(422, "Send {session_id, token}, both as the scanned link has them.")
+    def _keep_scan(self, scan: Scan) -> ScanReceipt:
         secret = self._secret(scan.session_id)
         now = self.services.clock.now()
         if self._age_of_token(secret, scan.token, now) != "good":
-            abort(422, "That picture has changed already. Please scan the one that is shown now.")
+            text = "That picture has changed already. Please scan the one that is shown now."
+            raise Refused(422, "code-expired", text)
         until = now + timedelta(minutes=self.settings.scan_minutes)
-        receipt = Receipt(scan=codes.receipt_of(secret, int(until.timestamp())), expires_at=until)
-        return Response(receipt.model_dump_json(), 201, {"Cache-Control": "no-store"}, content_type="application/json")
+        return ScanReceipt(scan=codes.receipt_of(secret, int(until.timestamp())), expires_at=until)
 
     def _age(self, secret: bytes, code: Any, attempt: Attempt) -> codes.Age:
         if not isinstance(code, str):

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -33,6 +34,7 @@ _COLUMNS = {
     "enrollments": ("sourcedId", "classSourcedId", "userSourcedId", "role"),
 }
 _RATIO = 200  # a CSV file shrinks to a tenth or a thirtieth; a bomb to a thousandth
+_MANIFEST = 1024**2  # bytes of manifest.csv that are looked at
 _SMALL = 64 * 1024**2  # below this, not even a bomb does harm
 
 
@@ -127,7 +129,7 @@ def _zipped(source: Path) -> list[tuple[str, _File]]:
     try:
         with zipfile.ZipFile(source) as archive:
             entries = [info for info in archive.infolist() if not info.is_dir()]
-    except (zipfile.BadZipFile, EOFError) as exc:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError, struct.error) as exc:
         raise unreadable(source.name, exc) from None
     for info in entries:
         path = PurePosixPath(info.filename.replace("\\", "/"))
@@ -154,7 +156,7 @@ def _manifest(source: Path, member: str) -> tuple[Literal["1.1", "1.2"], dict[st
     """The version and how each file is given."""
     with _opened(source, member) as raw:
         try:
-            text = io.StringIO(raw.read(_SMALL).decode("utf-8-sig"))
+            text = io.StringIO(raw.read(_MANIFEST).decode("utf-8-sig"))
             values = {row[0].strip().casefold(): row[1].strip() for row in csv.reader(text) if len(row) > 1}
         except (UnicodeDecodeError, csv.Error, zipfile.BadZipFile, zlib.error, EOFError) as exc:
             raise unreadable("manifest.csv", exc) from None
@@ -181,7 +183,7 @@ def _opened(source: Path, member: str) -> Iterator[IO[bytes]]:
             else:
                 archive = stack.enter_context(zipfile.ZipFile(source))
                 raw = stack.enter_context(archive.open(member))
-        except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError) as exc:
+        except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as exc:
             raise unreadable(source.name, exc) from None
         yield raw
 
