@@ -179,9 +179,11 @@ async def test_a_provider_that_misbehaves_costs_one_sign_in(
         await external.begin(door, "it", redirect_uri="https://here.example", browser=None)
     assert (caught.value.status, caught.value.problem) == (503, "provider-unavailable")
     assert "name" not in caught.value.detail
+    await asyncio.sleep(0)  # the provider has now been told to give up
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()
-        await asyncio.wait({task})
+        await asyncio.wait({task}, timeout=5)
+        assert task.done()
 
 
 def credentials(email: str = "ann@district.example", client: str = "192.0.2.1") -> Credentials:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -475,3 +476,13 @@ def test_ending_the_loop_leaves_no_task_behind() -> None:
     run("plugins", "list")
     with pytest.raises(RuntimeError):
         asyncio.get_running_loop()
+
+
+def test_every_command_of_the_administrators_page_exists() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "admin.md").read_text(encoding="utf-8")
+    told = {tuple(words.split()) for words in re.findall(r"homeroom ([a-z]+(?: [a-z]+)?)", page)}
+    known = {path for path, _ in every_command(main)}
+    for path in known:
+        assert path[0] == "bench" or any(words[: len(path)] == path for words in told), path
+    for words in told - {("bench",)}:
+        assert any(path == words[: len(path)] for path in known), words
