@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-import uuid
 
 from quart import Quart, Response, g, request
 
@@ -25,6 +24,7 @@ from homeroom.district import District
 from homeroom.live.routes import live
 from homeroom.mounts import Mounts
 from homeroom.settings import Settings, load_settings
+from homeroom.store import new_id
 from homeroom.telemetry import bind_request, configure_logging
 
 _BLUEPRINTS = (
@@ -53,10 +53,13 @@ _HEADERS = {
 }
 
 
-def create_app(settings: Settings | None = None, *, district: District | None = None, safe: bool = False) -> Quart:
+def create_app(
+    settings: Settings | None = None, *, district: District | None = None, safe: bool = False, upgrade: bool = False
+) -> Quart:
     """The application for `settings` (default: from the environment); `safe` starts it without any plugin.
 
-    Its lifespan opens the database and starts the plugins; an ASGI server that supports lifespan is required.
+    `upgrade` brings the database up to date at the start. Its lifespan opens the database and starts the plugins; an
+    ASGI server that supports lifespan is required.
     """
     district = district or District(settings or load_settings(), safe=safe)
     configure_logging(district.settings)
@@ -75,7 +78,7 @@ def create_app(settings: Settings | None = None, *, district: District | None = 
 
     @app.before_serving
     async def start() -> None:
-        await district.start()
+        await district.start(upgrade=upgrade)
 
     @app.after_serving
     async def stop() -> None:
@@ -100,7 +103,7 @@ def _app(name: str, district: District) -> Quart:
     async def begin() -> None:
         g.started = time.perf_counter()
         given = request.headers.get("X-Request-Id", "")
-        g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        g.request_id = given if _REQUEST_ID.fullmatch(given) else new_id()
         bind_request(g.request_id)
 
     @app.after_request

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -50,7 +51,7 @@ class District:
         self.metrics.follow(self.store, self.tail)
         self.authenticator = Authenticator(settings, self.store)
         self.host = Host(
-            PluginsConfig(source=settings.plugins.source) if safe else settings.plugins,
+            _without_plugins(settings.plugins) if safe else settings.plugins,
             services=self._services,
             store=self.store,
             metrics=self.metrics,
@@ -62,10 +63,15 @@ class District:
         self._following: asyncio.Task[None] | None = None
         self._switched = asyncio.Event()
 
-    async def start(self) -> None:
-        """Open the database, load and start the plugins, and follow the journal. Raises StoreError."""
-        pending = [entry for entry in migrate.status(self.settings.database.url) if not entry.applied]
-        if pending:
+    async def start(self, *, upgrade: bool = False) -> None:
+        """Open the database, load and start the plugins, and follow the journal. Raises StoreError.
+
+        `upgrade` first brings the core's tables, and then every loaded plugin's, to what the code expects.
+        """
+        url = self.settings.database.url
+        if upgrade:
+            await asyncio.to_thread(migrate.upgrade, url)
+        elif not all(entry.applied for entry in migrate.status(url)):
             raise StoreError("the database is not up to date; run: homeroom db upgrade")
         self.store.open()
         try:
@@ -73,6 +79,8 @@ class District:
             await self.tail.start()
             await self.authenticator.start()
             await self.host.load()
+            if upgrade:
+                await asyncio.to_thread(migrate.upgrade, url, await self.migrations())
             await self.host.start()
             await self._mount_all()
             self.host.changed.append(self._mount)
@@ -93,6 +101,11 @@ class District:
         await self.boards.stop()
         await self.tail.stop()
         await asyncio.to_thread(self.store.close)
+
+    async def migrations(self) -> dict[str, Path]:
+        """The folder of each loaded plugin that has tables of its own, by the plugin's name."""
+        answers = await self.host.ask_all("migrations")
+        return {answer.plugin: answer.value for answer in answers if answer.error is None and answer.value is not None}
 
     def is_on(self, plugin: str) -> bool:
         """Whether a plugin is switched on."""
@@ -137,3 +150,8 @@ class District:
             self.mounts.mount(name, answer.value)
         except PrefixTaken as exc:
             log.error("plugin_routes_refused", plugin=name, reason=str(exc))
+
+
+def _without_plugins(config: PluginsConfig) -> PluginsConfig:
+    """No plugin at all; what a required one guards is denied meanwhile, not open."""
+    return PluginsConfig(required=config.required, source=config.source)

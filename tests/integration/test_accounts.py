@@ -384,3 +384,20 @@ async def test_without_a_plugin_that_keeps_passwords_nobody_signs_in_and_none_is
         body = {"email": ANN, "password": PASSWORD, "name": "Ann"}
         assert (await place.post("/auth/register", body)).status_code == 503
         assert place.store.read_now(lambda c: c.value(m.User.select(m.User.id))) is None
+
+
+async def test_signs_that_a_database_cannot_hold_are_refused_and_break_nothing(place: Front) -> None:
+    nul = "a\x00b"
+    admin = (await place.login(ADMIN))["access_token"]
+    answers = [
+        await place.post("/auth/refresh", {"refresh_token": f"hrr_{nul}.x.y"}),
+        await place.post("/auth/login", {"email": nul, "password": nul, "code": nul}),
+        await place.post("/auth/register", {"email": ANN, "password": PASSWORD, "name": nul, "invitation": nul}),
+        await place.post("/auth/invitations", {"email": "x@y.example", "name": nul, "role": "guardian"}, token=admin),
+        await place.post("/auth/invitations", {"user_id": nul}, token=admin),
+        await place.post("/auth/users/a%00b/roles", {"role": "teacher", "school_id": nul}, token=admin),
+        await place.delete("/auth/sessions/a%00b", token=admin),
+        await place.delete("/auth/api-keys/a%00b", token=admin),
+        await place.get("/auth/providers/a%00b/callback?code=x&state=%00"),
+    ]
+    assert {answer.status_code for answer in answers} <= {400, 401, 403, 404, 422}

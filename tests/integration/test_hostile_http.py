@@ -10,9 +10,14 @@ from typing import Any
 
 import pytest
 
+from homeroom.app import create_app
+from homeroom.district import District
 from homeroom.hookspecs import POLICIES
+from homeroom.host import PluginsConfig
+from homeroom.settings import DatabaseSettings, Settings
 from tests.hostile_plugin.install import pretend_installed
 from tests.services.served import Served, served
+from tests.services.world import build
 
 BEHAVIOURS = ("raise", "hang", "swallow", "exit", "interrupt", "cancel", "wrong_type", "generator_exit")
 DEADLINE = 0.2
@@ -143,3 +148,15 @@ async def test_an_admin_switches_a_plugin_off_and_on_over_http(sqlite_url: str) 
         told = await (await api.get("~/plugins/hostile/diagnostics", "admin")).get_json()
         assert "verify_check_in" in {figure["hook"] for figure in told["figures"]}
         assert "secret" not in told["settings"] or told["settings"]["secret"] in ("", "**********", None)
+
+
+async def test_without_plugins_what_a_required_one_guards_is_denied(sqlite_url: str) -> None:
+    config = PluginsConfig(enabled=("bystander", "hostile"), required=frozenset({"bystander"}))
+    app = create_app(Settings(database=DatabaseSettings(url=sqlite_url), plugins=config), safe=True)
+    async with app.test_app():
+        district: District = app.extensions["homeroom"]
+        await district.store.write(build)
+        assert district.host.plugins == [] or not any(one.enabled for one in district.host.plugins)
+        assert (await app.test_client().get("/health")).status_code == 200
+        assert [answer.plugin for answer in await district.host.ask_all("authorize", request=None)] == ["bystander"]
+        assert (await district.host.ask_all("authorize", request=None))[0].error is not None

@@ -478,6 +478,4 @@ async def test_a_district_loads_and_a_second_load_changes_nothing(
 async def test_a_district_of_fifty_thousand_loads_and_a_second_load_changes_nothing(
     sqlite_store: Store, sqlite_url: str, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    if "long" not in pytestconfig.getoption("markexpr"):
-        pytest.skip("takes minutes; run it with -m long")
     await _loads_twice(sqlite_store, sqlite_url, tmp_path / "b", 50_000)

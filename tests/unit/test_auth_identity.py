@@ -205,8 +205,23 @@ def test_a_unit_that_runs_again_starts_one_session_and_rotates_once(sqlite_store
     for _ in range(2):
         sign_in(sqlite_store, "ann", "s-1")
         rotation = sqlite_store.write_now(
-            lambda tx: sessions.rotate(tx, token="r-s-1", session_id="s-1", new_token="r-2", days=1)
+            lambda tx: sessions.rotate(tx, token="r-s-1", genuine=True, session_id="s-1", new_token="r-2", days=1)
         )
         assert rotation.outcome == "rotated"
     kinds = sqlite_store.read_now(lambda c: c.values(m.Journal.select(m.Journal.kind)))
     assert kinds.count("auth.session_started") == 1
+
+
+def test_a_token_sealed_under_a_former_key_still_refreshes_and_one_not_ours_ends_nothing(sqlite_store: Store) -> None:
+    world.build_in(sqlite_store)
+    sign_in(sqlite_store, "ann", "s-1")
+
+    def outcome(old: str, new: str) -> str:
+        return sqlite_store.write_now(
+            lambda tx: sessions.rotate(tx, token=old, genuine=False, session_id="s-1", new_token=new, days=1)
+        ).outcome
+
+    assert outcome("made up", "x") == "unknown"
+    assert outcome("r-s-1", "r-2") == "rotated"
+    assert outcome("r-s-1", "r-3") == "unknown"
+    assert outcome("r-2", "r-4") == "rotated"

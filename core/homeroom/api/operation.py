@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -29,7 +28,7 @@ from homeroom.api.peer import is_local
 from homeroom.api.problem import FieldError, Invalid
 from homeroom.auth.access import Place, check, today_in
 from homeroom.auth.rules import RULES
-from homeroom.store import ORIGIN, Connection, Origin, Refused, Transaction
+from homeroom.store import ORIGIN, Connection, Origin, Refused, Transaction, new_id, not_found
 from homeroom.store import models as m
 from homeroom.types import AccessRequest, Identity, Outcome
 
@@ -237,9 +236,11 @@ async def _serve(declared: Operation, handler: Handler, path: dict[str, Any]) ->
     if not (declared.action == PUBLIC or (declared.local and _is_local(district))):
         identity = await district.authenticator.identify(request)
         await _limit(district, identity)
+    if any("\x00" in str(value) for value in path.values()):
+        raise not_found()  # PostgreSQL's text cannot hold it, so nothing has such an id
     given = await _given(declared)
     place = declared.of.place(path, given.get("body"), given.get("query"))
-    request_id = g.get("request_id") or uuid.uuid4().hex
+    request_id = g.get("request_id") or new_id()
     ORIGIN.set(Origin(actor_id=identity.subject if identity else None, purpose=declared.action, request_id=request_id))
     if identity is not None:
         today = today_in(district.settings.attendance.time_zone)
@@ -282,10 +283,18 @@ async def _given(declared: Operation) -> dict[str, Any]:
         if declared.body is not None:
             if request.mimetype != "application/json":
                 raise Invalid([], status=415, detail="Send JSON, with Content-Type: application/json.")
-            given["body"] = declared.body.model_validate_json(await _raw())
+            raw = await _raw()
+            if b"\\u0000" in raw:
+                raise _unstorable("body")
+            given["body"] = declared.body.model_validate_json(raw)
     except ValidationError as exc:
         raise Invalid.of(exc) from None
     return given
+
+
+def _unstorable(where: str) -> Invalid:
+    """The refusal of the one character that PostgreSQL's text cannot hold."""
+    return Invalid([FieldError(field=where, message="must not hold the character U+0000")])
 
 
 async def _raw() -> bytes:
@@ -298,6 +307,8 @@ def _parameters() -> dict[str, str]:
     repeated = [name for name, values in request.args.lists() if len(values) > 1]
     if repeated:
         raise Invalid([FieldError(field=name, message="given more than once") for name in repeated])
+    if any("\x00" in value for value in request.args.values()):
+        raise _unstorable("query")
     return dict(request.args.items())
 
 

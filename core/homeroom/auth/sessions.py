@@ -19,7 +19,6 @@ class Rotation:
     """What became of a refresh: a live session's user, or why not. A reuse has ended the session."""
 
     outcome: Literal["rotated", "unknown", "reused"]
-    session_id: str | None = None
     user_id: str | None = None
 
 
@@ -39,14 +38,12 @@ def start(tx: Transaction, *, session_id: str, user_id: str, refresh_token: str,
         tx.journal("auth.session_started", subject_id=user_id, data={"session": session_id})
 
 
-def rotate(tx: Transaction, *, token: str, session_id: str | None, new_token: str, days: int) -> Rotation:
-    """Exchange a refresh token for `new_token`.
+def rotate(tx: Transaction, *, token: str, genuine: bool, session_id: str, new_token: str, days: int) -> Rotation:
+    """Exchange a refresh token that names `session_id` for `new_token`.
 
-    `session_id` is whose token it is if it is genuine. A genuine token that is not the newest has been used before:
-    either its owner or a thief holds a newer one, so the session ends for both.
+    A `genuine` token that is not the newest has been used before: either its owner or a thief holds a newer one, so the
+    session ends for both. One that is not known to be ours ends nothing, and is good only if it is the newest.
     """
-    if session_id is None:
-        return Rotation(outcome="unknown")
     row = tx.get(m.SignInSession, session_id)
     if row is None or row.ended_at is not None or row.expires_at <= tx.now:
         return Rotation(outcome="unknown")
@@ -54,15 +51,17 @@ def rotate(tx: Transaction, *, token: str, session_id: str | None, new_token: st
     if user is None or user.ended or not user.enabled:
         return Rotation(outcome="unknown")
     if row.refresh_hash not in (fingerprint(token), fingerprint(new_token)):  # the latter when the unit runs again
+        if not genuine:
+            return Rotation(outcome="unknown")
         end(tx, session_id, reason="refresh token used twice")
-        return Rotation(outcome="reused", session_id=session_id, user_id=row.user_id)
+        return Rotation(outcome="reused", user_id=row.user_id)
     changes = {
         "refresh_hash": fingerprint(new_token),
         "last_used_at": tx.now,
         "expires_at": tx.now + timedelta(days=days),
     }
     tx.run(m.SignInSession.update(changes).where(m.SignInSession.id == session_id))
-    return Rotation(outcome="rotated", session_id=session_id, user_id=row.user_id)
+    return Rotation(outcome="rotated", user_id=row.user_id)
 
 
 def end(tx: Transaction, session_id: str, *, reason: str, owner: str | None = None) -> bool:

@@ -106,17 +106,17 @@ def pair(door: Door, user_id: str, session_id: str, refresh_token: str) -> Pair:
 async def refreshed(door: Door, token: str, *, days: int) -> Pair:
     """A new pair for a refresh token. Raises Refused 401; a token used twice has then ended its session."""
     tokens = door.authenticator.refresh
-    session_id = tokens.session_of(token)
-    new_token = tokens.make(session_id or "")
+    session_id, genuine = tokens.session_of(token), tokens.is_ours(token)
+    new_token = tokens.make(session_id)
 
     def unit(tx: Transaction) -> sessions.Rotation:
-        return sessions.rotate(tx, token=token, session_id=session_id, new_token=new_token, days=days)
+        return sessions.rotate(tx, token=token, genuine=genuine, session_id=session_id, new_token=new_token, days=days)
 
     rotation = await door.store.write(unit)
-    if rotation.outcome == "reused" and session_id is not None:
+    if rotation.outcome == "reused":
         door.authenticator.end(session_id)
         raise Refused(401, "session-ended", "This was used before, so the sign-in was ended. Please sign in again.")
-    if rotation.outcome != "rotated" or session_id is None or rotation.user_id is None:
+    if rotation.outcome != "rotated" or rotation.user_id is None:
         raise Refused(401, "not-signed-in", "This sign-in has ended. Please sign in again.")
     return pair(door, rotation.user_id, session_id, new_token)
 

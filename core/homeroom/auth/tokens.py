@@ -132,12 +132,14 @@ class RefreshTokens:
         body = f"{session_id}.{secrets.token_urlsafe(_RANDOM_BYTES)}"
         return f"{self.PREFIX}{body}.{self._seal(body)}"
 
-    def session_of(self, token: str) -> str | None:
-        """The session that a token of our making belongs to; None for anything else."""
+    def session_of(self, token: str) -> str:
+        """The session that a token names, whoever wrote it."""
+        return token.removeprefix(self.PREFIX).partition(".")[0]
+
+    def is_ours(self, token: str) -> bool:
+        """Whether we made this token, under today's key."""
         body, _, seal = token.removeprefix(self.PREFIX).rpartition(".")
-        if not token.startswith(self.PREFIX) or not hmac.compare_digest(seal.encode(), self._seal(body).encode()):
-            return None
-        return body.partition(".")[0]
+        return token.startswith(self.PREFIX) and hmac.compare_digest(seal.encode(), self._seal(body).encode())
 
     def _seal(self, body: str) -> str:
         return hmac.new(self._key, body.encode(), hashlib.sha256).hexdigest()[:_SEAL_LENGTH]

@@ -83,14 +83,8 @@ async def loaded(settings: Settings, *, safe: bool = False) -> AsyncIterator[Dis
             await district.host.stop()
 
 
-async def migrations_of(district: District) -> dict[str, Path]:
-    """The folder of each plugin that has tables of its own, by the plugin's name."""
-    answers = await district.host.ask_all("migrations")
-    return {answer.plugin: answer.value for answer in answers if answer.error is None and answer.value is not None}
-
-
 def plugin_migrations(settings: Settings, *, safe: bool = False) -> dict[str, Path]:
-    """As `migrations_of`, for a command; the core's own migrations must be there."""
+    """The folder of each plugin that has tables, by its name; the core's own migrations must be there."""
     import asyncio
 
     return asyncio.run(_plugin_migrations(settings, safe=safe))
@@ -98,7 +92,7 @@ def plugin_migrations(settings: Settings, *, safe: bool = False) -> dict[str, Pa
 
 async def _plugin_migrations(settings: Settings, *, safe: bool = False) -> dict[str, Path]:
     async with loaded(settings, safe=safe) as district:
-        return await migrations_of(district)
+        return await district.migrations()
 
 
 def installed_migrations(settings: Settings) -> dict[str, Path]:

@@ -54,10 +54,10 @@ def serve(
     try:
         if no_upgrade:
             check_upgraded(settings)
-        else:
+        elif workers > 1:  # once, before them; a single process does it as it starts
             upgrade(settings, safe=safe)
         tls = server.Tls(certfile=certfile, keyfile=keyfile) if certfile and keyfile else None
-        plan = server.Plan(settings=settings, tls=tls, safe=safe)
+        plan = server.Plan(settings=settings, tls=tls, safe=safe, upgrade=workers == 1 and not no_upgrade)
         server.run(plan, listening, workers=workers, announce=lambda url: click.echo(f"Homeroom serves on {url}"))
     finally:
         listening.close()

@@ -53,6 +53,7 @@ class Plan:
     settings: Settings
     tls: Tls | None = None
     safe: bool = False
+    upgrade: bool = False
 
 
 class _Hypercorn(Config):
@@ -173,7 +174,7 @@ async def serve_one(plan: Plan, listening: socket.socket, *, on_start: Callable[
     parent = multiprocessing.parent_process()
     if parent is not None:  # a worker does not outlive the process that watches it, even one that was killed
         asyncio.get_running_loop().add_reader(parent.sentinel, stopping.set)
-    app = create_app(plan.settings, safe=plan.safe)
+    app = create_app(plan.settings, safe=plan.safe, upgrade=plan.upgrade)
     await serve_app(app, listening, stopping, tls=plan.tls, on_start=on_start)
 
 

@@ -317,8 +317,8 @@ class Host:
         """Required plugins that do not run, where that must deny: one that never loaded may have had any hook."""
         if POLICIES[hook].failure != "deny" or not self.required:
             return []
-        lost = (plugin for plugin in self._plugins.values() if plugin.required and plugin.state != "loaded")
-        return [plugin.name for plugin in lost if not plugin.hooks or hook in plugin.hooks]
+        lost = ((name, self._plugins.get(name)) for name in sorted(self.required) if not self.is_on(name))
+        return [name for name, plugin in lost if plugin is None or not plugin.hooks or hook in plugin.hooks]
 
     async def _switch(self, plugin: Plugin, *, enabled: bool) -> None:
         if self._store is None:
