@@ -111,7 +111,7 @@ def _app(name: str, district: District) -> Quart:
         headers = response.headers
         for header, value in _HEADERS.items():
             if header not in headers:
-                headers[header] = value
+                headers.add(header, value)
         request_id = g.get("request_id")
         if request_id:
             headers["X-Request-Id"] = request_id

@@ -118,16 +118,10 @@ def describe(app: Quart, version: str) -> dict[str, Any]:
 
 
 def install(app: Quart) -> None:
-    """Let quart-schema read `app`; its own pages load from CDNs and stay off."""
-    QuartSchema(
-        app,
-        openapi_path=None,
-        info=Info(title="Homeroom", version="1"),
-        openapi_provider_class=Provider,
-        conversion_preference="pydantic",
-    )
+    """Let quart-schema describe `app`; nothing of it runs while requests are served."""
+    app.config["QUART_SCHEMA_CONVERT_CASING"] = False
+    app.config["QUART_SCHEMA_CONVERSION_PREFERENCE"] = "pydantic"
 
 
 def _of(app: Quart) -> dict[str, Any]:
-    provider: Provider = app.extensions["QUART_SCHEMA"].openapi_provider
-    return provider.schema()
+    return Provider(app, QuartSchema(info=Info(title="Homeroom", version="1"))).schema()

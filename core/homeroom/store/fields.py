@@ -43,7 +43,7 @@ os.register_at_fork(after_in_child=_forget_dice)
 
 def iso(moment: datetime) -> str:
     """A moment as stored and as sent: RFC 3339 in UTC with microseconds, so that text order is time order."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.astimezone(UTC).isoformat(timespec='microseconds')[:-6]}Z"
 
 
 def id_field() -> TextField[str]:
