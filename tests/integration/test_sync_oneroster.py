@@ -476,6 +476,6 @@ async def test_a_district_loads_and_a_second_load_changes_nothing(
 
 @pytest.mark.long
 async def test_a_district_of_fifty_thousand_loads_and_a_second_load_changes_nothing(
-    sqlite_store: Store, sqlite_url: str, tmp_path: Path, pytestconfig: pytest.Config
+    sqlite_store: Store, sqlite_url: str, tmp_path: Path
 ) -> None:
     await _loads_twice(sqlite_store, sqlite_url, tmp_path / "b", 50_000)

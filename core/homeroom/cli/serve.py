@@ -43,6 +43,7 @@ def serve(
     """Start the server, after bringing the database up to date."""
     from homeroom.cli import server
     from homeroom.cli.installation import check_upgraded, upgrade
+    from homeroom.store import migrate
     from homeroom.telemetry import configure_logging
 
     settings = settings_of(config)
@@ -54,8 +55,10 @@ def serve(
     try:
         if no_upgrade:
             check_upgraded(settings)
-        elif workers > 1:  # once, before them; a single process does it as it starts
+        elif workers > 1:
             upgrade(settings, safe=safe)
+        else:  # the plugins' tables follow as it starts, when it has loaded them anyway
+            migrate.upgrade(settings.database.url)
         tls = server.Tls(certfile=certfile, keyfile=keyfile) if certfile and keyfile else None
         plan = server.Plan(settings=settings, tls=tls, safe=safe, upgrade=workers == 1 and not no_upgrade)
         server.run(plan, listening, workers=workers, announce=lambda url: click.echo(f"Homeroom serves on {url}"))
