@@ -51,6 +51,16 @@ async def test_the_same_post_under_one_key_makes_one_class(api: Served) -> None:
     assert (await other.get_json())["type"].endswith("idempotency-key-reused")
 
 
+async def test_what_is_kept_for_a_repetition_is_kept_sealed(api: Served) -> None:
+    body, headers = {"first_day": TODAY.isoformat(), "reason": "canary reason"}, {"Idempotency-Key": "k-1"}
+    told = await api.post("~/students/ann/absence-reports", "guardian_ann", body, headers=headers)
+    assert (await told.get_json())["reason"] == "canary reason"
+    (kept,) = await api.district.store.read(lambda c: c.all(m.IdempotencyKey.select()))
+    assert "canary" not in kept.answer
+    again = await api.post("~/students/ann/absence-reports", "guardian_ann", body, headers=headers)
+    assert await again.get_data() == await told.get_data()
+
+
 async def test_two_people_may_use_the_same_key(api: Served) -> None:
     body, headers = {"title": "Latin", "school_id": "north"}, {"Idempotency-Key": "k-1"}
     first = await (await api.post("~/classes", "admin", body, headers=headers)).get_json()

@@ -171,7 +171,7 @@ class Call:
                     key=key,
                     request_hash=seen,
                     status=status,
-                    answer=content.decode(),
+                    answer=tx.cipher.seal(content.decode(), _place_of(owner, key)),  # it may hold a reason or a note
                     created_at=tx.now,
                 )
             return status, content
@@ -361,7 +361,11 @@ def _kept(tx: Transaction, owner: str, key: str, seen: str) -> tuple[int, bytes]
         return None
     if kept.request_hash != seen:
         raise Refused(422, "idempotency-key-reused", "This Idempotency-Key was used for a different request.")
-    return kept.status, kept.answer.encode()
+    return kept.status, tx.cipher.unseal(kept.answer, _place_of(owner, key)).encode()
+
+
+def _place_of(owner: str, key: str) -> str:
+    return f"idempotency_keys.{owner}.{key}"
 
 
 def _documented(view: Handler, declared: Operation) -> Handler:

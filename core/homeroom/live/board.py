@@ -209,8 +209,6 @@ class Boards:
     def _today(self) -> Any:
         return today_in(self._home.settings.attendance.time_zone)
 
-    # -- what the journal says -----------------------------------------------------------------------------------
-
     def _heard(self, event: Event) -> None:
         hub = self._hubs.get(event.class_id or "")
         if hub is not None and event.kind in SHOWN:
@@ -250,8 +248,6 @@ class Boards:
                     hub.names.pop(str(person), None)
         if event.kind.startswith("api_key."):
             self._look_again(listener for listener in self._everybody() if listener.identity.kind == "service")
-
-    # -- who may still watch -------------------------------------------------------------------------------------
 
     def _look_again(self, listeners: Iterable[Listener]) -> None:
         self._doubtful.update(dict.fromkeys(listeners))

@@ -195,8 +195,6 @@ class Store:
                 raise Busy("too much is waiting; please try again")
             jobs.put(job)
 
-    # -- the writer thread ---------------------------------------------------------------------------------------
-
     def _write_loop(self) -> None:
         while True:
             jobs, ending = _drain(self._writes, self.batch)
@@ -322,8 +320,6 @@ class Store:
             some = entries[start : start + _ENTRIES]
             values = ", ".join([self._row] * len(some))
             self.database.execute_sql(f"{self._insert} {values}", [value for row in some for value in row])
-
-    # -- the reader threads --------------------------------------------------------------------------------------
 
     def _read_loop(self) -> None:
         connection = Connection(self.database, self.cipher)

@@ -27,7 +27,6 @@ STAGED = (
 )
 LETTER = ("connector", "run_id", "noun", "sourced_id", "location", "field", "reason", "content")
 _KEY = ("run_id", "noun", "sourced_id")
-_PENDING = ("add", "change", "end")
 
 
 @dataclass(slots=True, kw_only=True)

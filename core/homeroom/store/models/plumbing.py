@@ -76,7 +76,7 @@ class KeyValue(Table):
 
 
 class IdempotencyKey(Table):
-    """The answer a POST has given, so that the same POST again gives it again. `request_hash` tells a misuse."""
+    """The answer a POST has given, sealed, so that the same POST again gives it. `request_hash` tells a misuse."""
 
     owner = TextField()
     key = TextField()
