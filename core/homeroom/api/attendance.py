@@ -221,12 +221,13 @@ class DayList(Answer):
     body=NewCheckIn,
     answers={200: CheckedIn, 201: CheckedIn},
     problems=(404, 409),
+    late=True,
 )
 async def check_in(call: Call, body: NewCheckIn) -> tuple[dict[str, Any], int]:
     """Check in. The same student again gets the same record with 200, whatever the proof, so a retry is harmless."""
     sent = arrivals.CheckIn(
         session_id=body.session_id,
-        student_id=call.me.subject,
+        student_id=call.subject,
         proof=body.proof.model_dump(exclude_none=True),
         client_id=body.client_id,
         occurred_at=body.occurred_at,
@@ -235,7 +236,7 @@ async def check_in(call: Call, body: NewCheckIn) -> tuple[dict[str, Any], int]:
     known: KnownSessions = current_app.extensions.setdefault(_KNOWN, KnownSessions())
     try:
         record, new = await arrivals.check_in(
-            district.store, district.host, known, sent, offline_hours=district.settings.attendance.offline_hours
+            call, district.host, known, sent, offline_hours=district.settings.attendance.offline_hours
         )
     except Refused as refused:
         district.metrics.check_in(refused.problem)

@@ -33,9 +33,11 @@ from homeroom.store import models as m
 from homeroom.types import AccessRequest, Identity, Outcome
 
 if TYPE_CHECKING:
+    from homeroom.auth.authenticator import Caller
     from homeroom.district import District
 
 T = TypeVar("T")
+_C = TypeVar("_C", bound=Connection)
 Handler = Callable[..., Awaitable[Any]]
 
 OPERATION = "_homeroom_operation"
@@ -116,16 +118,22 @@ class Operation:
     problems: tuple[int, ...]
     idempotent: bool
     local: bool
+    late: bool
 
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """One request, as a handler sees it."""
+    """One request, as a handler sees it. `caller` is None where anybody may call; `late` is admitted with its first
+    read or write.
+    """
 
     district: District
-    identity: Identity | None
-    access: AccessRequest
+    action: str
+    caller: Caller | None
     place: Place
+    request_id: str
+    late: bool = False
+    identity: Identity | None = None
     disclosed: set[str] = field(default_factory=set)
     fields: tuple[str, ...] = ()
     rows: int = 0
@@ -136,13 +144,62 @@ class Call:
         assert self.identity is not None  # noqa: S101 - the decorator has refused otherwise
         return self.identity
 
+    @property
+    def subject(self) -> str:
+        """The id of who calls, which the token proves even before the call is admitted."""
+        assert self.caller is not None  # noqa: S101 - the decorator has refused otherwise
+        return self.caller.subject
+
+    @property
+    def access(self) -> AccessRequest:
+        """What plugins are told of the call."""
+        place = self.place
+        return AccessRequest(
+            action=self.action,
+            identity=self.identity,
+            student_ids=frozenset({place.student_id} if place.student_id else ()),
+            class_id=place.class_id,
+            request_id=self.request_id,
+        )
+
+    @property
+    def is_admitted(self) -> bool:
+        """Whether the sign-in and the core's rule were found to allow the call."""
+        return self.caller is None or self.identity is not None
+
+    def admit(self, connection: Connection) -> None:
+        """Find out who calls and what the call is about. Raises Refused when the sign-in or the core's rule forbids."""
+        if self.caller is None:
+            return
+        identity = self.district.authenticator.confirm(connection, self.caller)
+        self.place = check(
+            connection, identity, self.action, self.place, today=self.today(), seated_later=self.late
+        )
+        self.identity = identity
+
+    async def admitted(self) -> None:
+        """Return when the call is admitted; see `admit`."""
+        if not self.is_admitted:
+            await self.district.store.read(self.admit)
+
     async def read(self, query: Callable[[Connection], T]) -> T:
         """What `query` gives, from a reader."""
-        return await self.district.store.read(query)
+        return await self.district.store.read(self._admitting(query))
 
     async def write(self, unit: Callable[[Transaction], T]) -> T:
         """What `unit` gives, once it is committed."""
-        return await self.district.store.write(unit)
+        return await self.district.store.write(self._admitting(unit))
+
+    def _admitting(self, work: Callable[[_C], T]) -> Callable[[_C], T]:
+        """`work`, or if need be admission and then `work`, on one connection."""
+        if self.is_admitted:
+            return work
+
+        def both(connection: _C) -> T:
+            self.admit(connection)
+            return work(connection)
+
+        return both
 
     def today(self) -> date:
         """The date in the district's time zone, by which enrolments are judged."""
@@ -196,6 +253,7 @@ def operation(
     problems: tuple[int, ...] = (),
     idempotent: bool = False,
     local: bool = False,
+    late: bool = False,
 ) -> Callable[[Handler], Callable[..., Awaitable[Response]]]:
     """Declare a route's handler.
 
@@ -203,7 +261,9 @@ def operation(
     and `query`; it gives a model, `(model, status)`, `(model, status, headers)` or a Response. `answers` maps each
     status to its model, to a media type where it is no JSON, or to None (one model alone means 200). `problems` adds
     error statuses beyond the shared ones. `idempotent` lets a client repeat the POST under one `Idempotency-Key`.
-    `local` lets a program on the same machine call it without signing in.
+    `local` lets a program on the same machine call it without signing in. `late` judges the sign-in and the core's rule
+    in the handler's own first read or write, which saves the busiest path a trip to the database; until then only
+    `call.subject` is known. Where a plugin answers `authorize`, it is asked before the handler all the same.
     """
     if action != PUBLIC and action not in RULES:
         raise LookupError(f"{action} has no rule in homeroom.auth.rules")
@@ -217,6 +277,7 @@ def operation(
         problems=problems,
         idempotent=idempotent,
         local=local,
+        late=late,
     )
 
     def decorate(handler: Handler) -> Callable[..., Awaitable[Response]]:
@@ -232,39 +293,46 @@ def operation(
 
 async def _serve(declared: Operation, handler: Handler, path: dict[str, Any]) -> Response:
     district: District = current_app.extensions["homeroom"]
-    identity = None
+    caller = None
     if not (declared.action == PUBLIC or (declared.local and _is_local(district))):
-        identity = await district.authenticator.identify(request)
-        await _limit(district, identity)
+        caller = await district.authenticator.caller(request.headers)
+        await _limit(district, caller.subject)
     if any("\x00" in str(value) for value in path.values()):
         raise not_found()  # PostgreSQL's text cannot hold it, so nothing has such an id
-    given = await _given(declared)
-    place = declared.of.place(path, given.get("body"), given.get("query"))
-    request_id = g.get("request_id") or new_id()
-    ORIGIN.set(Origin(actor_id=identity.subject if identity else None, purpose=declared.action, request_id=request_id))
-    if identity is not None:
-        today = today_in(district.settings.attendance.time_zone)
-        place = await district.store.read(lambda c: check(c, identity, declared.action, place, today=today))
-    access = AccessRequest(
+    try:
+        given = await _given(declared)
+    except Invalid:
+        if caller is not None:
+            await district.authenticator.identify(caller)  # whose sign-in has ended is told that first
+        raise
+    call = Call(
+        district=district,
         action=declared.action,
-        identity=identity,
-        student_ids=frozenset({place.student_id} if place.student_id else ()),
-        class_id=place.class_id,
-        request_id=request_id,
+        caller=caller,
+        place=declared.of.place(path, given.get("body"), given.get("query")),
+        request_id=g.get("request_id") or new_id(),
+        late=declared.late and not district.host.implements("authorize"),
     )
-    call = Call(district=district, identity=identity, access=access, place=place)
-    if identity is not None:
+    actor_id = caller.subject if caller else None
+    ORIGIN.set(Origin(actor_id=actor_id, purpose=declared.action, request_id=call.request_id))
+    if caller is not None and not call.late:
+        await call.admitted()
         await _authorize(call)
-    response = _response(await handler(call, **path, **given))
+    try:
+        response = _response(await handler(call, **path, **given))
+    except Exception:
+        await call.admitted()  # whoever may not call is told that, and not what else is wrong
+        raise
+    await call.admitted()
     if call.disclosed:
         await _audit(call)
     return response
 
 
-async def _limit(district: District, identity: Identity) -> None:
+async def _limit(district: District, subject: str) -> None:
     """Refuse the one who asks too much, not the school behind whose address they sit."""
     limit = district.settings.server.requests_per_minute
-    allowance = await district.requests.hit(identity.subject, limit, 60)
+    allowance = await district.requests.hit(subject, limit, 60)
     if not allowance.allowed:
         text = "You are asking faster than this server answers to one person. Please slow down."
         raise Refused(429, "too-many-requests", text, retry_after=allowance.retry_after)

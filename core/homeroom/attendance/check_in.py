@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import orjson
 
 from homeroom.attendance.policy import Answered, Judgement, judge, lateness, moment
-from homeroom.attendance.records import COUNT, ONE_OF, Change, Record, amend, entered, find
-from homeroom.attendance.sessions import ENROLLED, KnownSessions
-from homeroom.store import Connection, Refused, Store, Transaction, conflict, iso, new_id, not_found, now_utc
+from homeroom.attendance.records import ONE_OF, Change, Record, amend, count, entered, find
+from homeroom.attendance.sessions import ENROLLED, Database, KnownSessions
+from homeroom.store import Connection, Refused, Transaction, conflict, iso, new_id, not_found, now_utc
 from homeroom.types import Attempt, ClassSession, Status
 
 
@@ -68,7 +68,7 @@ FROM class_sessions s WHERE s.id = ?
 
 
 async def check_in(
-    store: Store, verifiers: Verifiers, sessions: KnownSessions, sent: CheckIn, *, offline_hours: int
+    store: Database, verifiers: Verifiers, sessions: KnownSessions, sent: CheckIn, *, offline_hours: int
 ) -> tuple[Record, bool]:
     """The student's record in the session, and whether this check-in made it; committed when this returns.
 
@@ -151,7 +151,7 @@ def _write(tx: Transaction, accepted: _Accepted) -> tuple[Record, bool]:
         recorded_by=sent.student_id,
         valid_from=now,
     )
-    tx.write_sql(COUNT, (session.class_id, day, session.school_id, *ONE_OF[status]))
+    count(tx, record, ONE_OF[status])
     entered(tx, record)
     return record, True
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from homeroom.store import Connection, Refused, Transaction, iso
+from homeroom.store import Connection, Refused, Sums, Transaction, iso
 from homeroom.types import Status
 
 STATUSES: tuple[Status, ...] = ("present", "tardy", "absent", "excused")
@@ -107,12 +107,7 @@ _AMEND = """
 UPDATE attendance_records SET status = ?, code = ?, minutes_late = ?, needs_review = ?, evidence = ?, origin = ?,
   client_id = ?, occurred_at = ?, recorded_by = ?, note = ?, reason = ?, version = ?, valid_from = ? WHERE id = ?
 """
-COUNT = """
-INSERT INTO attendance_counts (class_id, school_day, school_id, present, tardy, absent, excused)
-VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (class_id, school_day) DO UPDATE SET
-  present = attendance_counts.present + excluded.present, tardy = attendance_counts.tardy + excluded.tardy,
-  absent = attendance_counts.absent + excluded.absent, excused = attendance_counts.excused + excluded.excused
-"""
+COUNTS = Sums(table="attendance_counts", key=("class_id", "school_day"), given=("school_id",), amounts=STATUSES)
 ONE_OF = {status: tuple(int(status == other) for other in STATUSES) for status in STATUSES}
 """What one record of a status adds to the four counters."""
 
@@ -213,7 +208,7 @@ def amend(tx: Transaction, old: Record, change: Change) -> Record:
 
 def count(tx: Transaction, record: Record, by: Sequence[int]) -> None:
     """Add `by` (present, tardy, absent, excused) to the counters of the record's class and day."""
-    tx.write_sql(COUNT, (record.class_id, record.school_day, record.school_id, *by))
+    tx.add(COUNTS, (record.class_id, record.school_day, record.school_id), by)
 
 
 def entered(tx: Transaction, record: Record) -> None:

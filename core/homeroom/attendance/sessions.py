@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import orjson
 
 from homeroom.attendance.absences import covering
 from homeroom.attendance.records import Record, add, day_text
 from homeroom.roster.calendar import WEEKDAYS, is_school_day, school_day, zone_of
-from homeroom.store import Connection, Refused, Store, Transaction, conflict, iso, not_found
+from homeroom.store import Connection, Refused, Transaction, conflict, iso, not_found
 from homeroom.store import models as m
 from homeroom.types import ClassSession
+
+T = TypeVar("T")
 
 CACHED = 2048
 
@@ -79,6 +81,18 @@ _UNMARKED = (
 )
 
 
+class Database(Protocol):
+    """Where a check-in is kept: the store, or a call that is admitted with its first read or write."""
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """What `query` gives."""
+        ...
+
+    async def write(self, unit: Callable[[Transaction], T]) -> T:
+        """What `unit` gives, once it is committed."""
+        ...
+
+
 @dataclass(slots=True)
 class KnownSessions:
     """Sessions by id, kept because nothing of an open session ever changes but its state.
@@ -88,7 +102,7 @@ class KnownSessions:
 
     _kept: OrderedDict[str, ClassSession] = field(default_factory=OrderedDict)
 
-    async def get(self, store: Store, session_id: str) -> ClassSession:
+    async def get(self, store: Database, session_id: str) -> ClassSession:
         """The session. Raises Refused 404 when there is none."""
         known = self._kept.get(session_id)
         if known is not None:

@@ -13,6 +13,7 @@ from typing import Any
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
+from joserfc.jws import JWSRegistry
 
 from homeroom.settings import AuthSettings
 from homeroom.store import Refused
@@ -53,6 +54,7 @@ class AccessTokens:
         self._keys = {_key_id(key): OctKey.import_key(key) for key in keys}
         self._current = _key_id(keys[0])
         self._algorithm = settings.algorithm
+        self._registry = JWSRegistry(algorithms=[settings.algorithm])
         self._verified: OrderedDict[str, Claims] = OrderedDict()
         self.lifetime = settings.access_token_minutes * 60
 
@@ -68,7 +70,7 @@ class AccessTokens:
             "exp": issued + self.lifetime,
             "jti": secrets.token_urlsafe(12),
         }
-        return jwt.encode(header, claims, self._keys[self._current], algorithms=[self._algorithm])
+        return jwt.encode(header, claims, self._keys[self._current], registry=self._registry)
 
     def verify(self, token: str, now: float) -> Claims:
         """What `token` says. Raises Refused 401 when it is forged, expired, from the future or of another kind."""
@@ -91,7 +93,7 @@ class AccessTokens:
         if len(token) > LONGEST:
             raise not_signed_in()
         try:
-            found = jwt.decode(token, self._key, algorithms=[self._algorithm]).claims
+            found = jwt.decode(token, self._key, registry=self._registry).claims
             claims = Claims(
                 user_id=_text(found["sub"]), session_id=_text(found["sid"]), issued=found["iat"], expires=found["exp"]
             )

@@ -110,6 +110,26 @@ class Connection:
         return Cipher([base64.b64decode(key)])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """A table of counters: `key` tells its rows apart, `given` goes with a new row, `amounts` are added up."""
+
+    table: str
+    key: tuple[str, ...]
+    given: tuple[str, ...] = ()
+    amounts: tuple[str, ...]
+
+    def statement(self, rows: int) -> str:
+        """The SQL that adds to so many rows, all different."""
+        columns = (*self.key, *self.given, *self.amounts)
+        one = f"({', '.join('?' * len(columns))})"
+        added = ", ".join(f"{name} = {self.table}.{name} + excluded.{name}" for name in self.amounts)
+        return (
+            f"INSERT INTO {self.table} ({', '.join(columns)}) VALUES {', '.join([one] * rows)} "  # noqa: S608 - names are ours
+            f"ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {added}"
+        )
+
+
 class Transaction(Connection):
     """What a unit of work writes with.
 
@@ -123,6 +143,7 @@ class Transaction(Connection):
         self.now = now
         self.wrote = False
         self.pending: list[tuple[Any, ...]] = []
+        self.sums: list[tuple[Sums, tuple[Any, ...], Sequence[int]]] = []
 
     def run(self, query: Any) -> int:
         """Run an INSERT, UPDATE or DELETE; gives the number of rows it touched."""
@@ -145,6 +166,14 @@ class Transaction(Connection):
         """Like `sql`, for a statement that writes."""
         self.wrote = True
         return self.sql(text, params)
+
+    def add(self, sums: Sums, row: tuple[Any, ...], amounts: Sequence[int]) -> None:
+        """Add `amounts` to the counters of `row` (the values of `key`, then `given`).
+
+        It is written with what the other units of the transaction add, after them: a unit does not see its own.
+        """
+        self.wrote = True
+        self.sums.append((sums, row, amounts))
 
     def journal(
         self,

@@ -24,7 +24,7 @@ import structlog
 from peewee import Database, PeeweeException
 
 from homeroom.store.cipher import Cipher
-from homeroom.store.connection import JOURNAL_COLUMNS, ORIGIN, Connection, Origin, Transaction, now_utc
+from homeroom.store.connection import JOURNAL_COLUMNS, ORIGIN, Connection, Origin, Sums, Transaction, now_utc
 from homeroom.store.database import connect
 from homeroom.store.errors import Busy, StoreError, Unavailable
 from homeroom.store.faults import Fault, answerable, fault_of, plain
@@ -273,6 +273,7 @@ class Store:
         """Run every unit in the one transaction. Raises _Failed when one of them has to be undone alone."""
         now = now_utc()
         entries: list[tuple[Any, ...]] = []
+        sums: list[tuple[Sums, tuple[Any, ...], Sequence[int]]] = []
         for job in jobs:
             tx = Transaction(self.database, self.cipher, job.origin, now)
             job.result, job.error, job.rows = None, None, []
@@ -287,7 +288,9 @@ class Store:
             else:
                 job.rows = tx.pending
                 entries += tx.pending
+                sums += tx.sums
         try:
+            self._add_up(sums)
             self._enter(entries)
         except PeeweeException as exc:
             if fault_of(exc) is not Fault.UNIT:
@@ -303,6 +306,7 @@ class Store:
             self.database.execute_sql("SAVEPOINT unit")
             try:
                 job.result = job.work(tx)
+                self._add_up(tx.sums)
                 self._enter(tx.pending)
                 self.database.execute_sql("RELEASE SAVEPOINT unit")
             except BaseException as exc:
@@ -314,6 +318,20 @@ class Store:
             else:
                 job.rows = tx.pending
 
+    def _add_up(self, sums: Sequence[tuple[Sums, tuple[Any, ...], Sequence[int]]]) -> None:
+        """Add to the counters: one statement for all rows of a table, each row once."""
+        tables: dict[Sums, dict[tuple[Any, ...], Sequence[int]]] = defaultdict(dict)
+        for table, row, amounts in sums:
+            before = tables[table].get(row)
+            tables[table][row] = [a + b for a, b in zip(before, amounts, strict=True)] if before else amounts
+        for table, rows in tables.items():
+            added = sorted(rows.items())
+            for start in range(0, len(added), _ENTRIES):
+                some = added[start : start + _ENTRIES]
+                text = table.statement(len(some))
+                params = [value for row, amounts in some for value in (*row, *amounts)]
+                self.database.execute_sql(text if self.is_sqlite else text.replace("?", "%s"), params)
+
     def _enter(self, entries: list[tuple[Any, ...]]) -> None:
         """Write journal rows in the order of their units, many to a statement."""
         for start in range(0, len(entries), _ENTRIES):
@@ -324,7 +342,7 @@ class Store:
     def _read_loop(self) -> None:
         connection = Connection(self.database, self.cipher)
         while True:
-            jobs, ending = _drain(self._reads, _READS_AT_ONCE if self._reads.qsize() > self._readers else 1)
+            jobs, ending = _drain(self._reads, min(_READS_AT_ONCE, 1 + self._reads.qsize() // self._readers))
             for job in jobs:
                 self._run_read(connection, job)
             _deliver(jobs)
