@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -158,9 +160,7 @@ async def test_the_description_names_every_route(api: Served) -> None:
         for rule in app.url_map.iter_rules():
             if rule.websocket:
                 continue
-            path = rule.rule
-            for name in rule.arguments:
-                path = path.replace(f"<{name}>", f"{{{name}}}").replace(f"<path:{name}>", f"{{{name}}}")
+            path = re.sub(r"<(?:[^:]*:)?([^>]+)>", r"{\1}", rule.rule)
             if path in pages:
                 continue
             methods = {method.lower() for method in rule.methods or ()} - {"head", "options"}
@@ -180,6 +180,28 @@ async def test_every_operation_is_described_in_full(api: Served) -> None:
             assert any(code.startswith("2") or code == "302" for code in operation["responses"]), where
             if "requestBody" in operation:
                 assert {"400", "413", "415", "422"} <= set(operation["responses"]), where
+
+
+async def test_every_body_and_every_answer_has_an_example_that_is_valid(api: Served) -> None:
+    described = (await (await api.get("/openapi.json")).get_json())["paths"]
+    for app in (api.app, *(api.district.mounts.apps() if api.district.mounts else ())):
+        for rule in app.url_map.iter_rules():
+            declared: Operation | None = getattr(app.view_functions[rule.endpoint], OPERATION, None)
+            if declared is None:
+                continue
+            path = re.sub(r"<(?:[^:]*:)?([^>]+)>", r"{\1}", rule.rule)
+            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+                operation = described[path][method.lower()]
+                if declared.body is not None:
+                    example = operation["requestBody"]["content"]["application/json"]["example"]
+                    declared.body.model_validate_json(json.dumps(example))
+                for code, model in declared.answers.items():
+                    if isinstance(model, type):
+                        example = operation["responses"][str(code)]["content"]["application/json"]["example"]
+                        model.model_validate_json(json.dumps(example))
+                for code, answer in operation["responses"].items():
+                    if code.startswith("4"):
+                        assert answer["content"]["application/problem+json"]["example"]["status"] == int(code)
 
 
 async def test_the_docs_pages_load_nothing_from_elsewhere(api: Served) -> None:

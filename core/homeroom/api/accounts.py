@@ -26,7 +26,7 @@ PersonRole = Literal["student", "guardian", "teacher", "school_admin", "district
 class NewInvitation(Body):
     """Whom to invite: somebody of the roster (`user_id`), or somebody new with an address, a name and a role."""
 
-    user_id: str | None = None
+    user_id: str | None = Field(default=None, examples=["01938f2e6c7d7a10b3c4d5e6f7a8b9c0"])
     email: Email | None = None
     name: Name | None = None
     role: PersonRole | None = None

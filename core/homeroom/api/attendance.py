@@ -58,7 +58,7 @@ class NewCheckIn(Body):
     """A student's check-in. `occurred_at` is sent only by a device that had no network then."""
 
     session_id: str = Field(min_length=1, max_length=64)
-    proof: Proof = Proof()
+    proof: Proof = Field(default=Proof(), examples=[{"code": "402917"}])
     client_id: str | None = Field(default=None, min_length=1, max_length=100)
     occurred_at: AwareDatetime | None = None
 

@@ -12,6 +12,7 @@ from quart_schema.conversion import model_schema
 from quart_schema.openapi import OpenAPIProvider
 from werkzeug.routing import Rule
 
+from homeroom.api.examples import add_examples
 from homeroom.api.operation import OPERATION, PUBLIC, Operation, Target
 from homeroom.api.problem import Problem
 
@@ -113,6 +114,7 @@ def describe(app: Quart, version: str) -> dict[str, Any]:
         "school's own time zone, ids are opaque. /api/v1 only grows.",
         "license": {"name": "MIT", "identifier": "MIT"},
     }
+    add_examples(schema)
     schema["paths"] = {re.sub(r"<(?:[^:]*:)?([^>]+)>", r"{\1}", path): item for path, item in schema["paths"].items()}
     return schema
 

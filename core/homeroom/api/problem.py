@@ -19,7 +19,7 @@ log = structlog.get_logger("homeroom.api")
 
 TYPE_PREFIX = "https://homeroom.dev/problems/"
 
-_PROBLEMS = {
+PROBLEMS: Mapping[int, str] = {
     400: "malformed",
     401: "not-signed-in",
     403: "not-allowed",
@@ -86,7 +86,7 @@ def problem(
 ) -> Response:
     """A problem+json response; `kind` ends its `type`."""
     body: dict[str, Any] = {
-        "type": TYPE_PREFIX + (kind or _PROBLEMS.get(status, "error")),
+        "type": TYPE_PREFIX + (kind or PROBLEMS.get(status, "error")),
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
