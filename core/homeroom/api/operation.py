@@ -123,8 +123,9 @@ class Operation:
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """One request, as a handler sees it. `caller` is None where anybody may call; `late` is admitted with its first
-    read or write.
+    """One request, as a handler sees it; a `late` one is admitted with its first read or write.
+
+    `caller` is None where anybody may call.
     """
 
     district: District
