@@ -168,6 +168,15 @@ async def test_only_students_of_the_class_check_in_and_only_its_teachers_see_the
     assert (await small_api.post(f"~/sessions/{session['id']}/close", "ann")).status_code == 403
 
 
+async def test_a_sign_in_that_ended_is_told_before_anything_else_is_looked_at(api: Served) -> None:
+    session = await opened(api)
+    code = await code_of(api, session)
+    assert (await api.post("~/auth/logout", "ann")).status_code == 204
+    proven = {"session_id": session["id"], "proof": {"code": code}}
+    for body in (proven, {**proven, "proof": {"code": WRONG}}, {"session_id": 7}):
+        await refused(await api.post("~/attendance/checkin", "ann", body), 401, "not-signed-in")
+
+
 async def test_a_check_in_made_without_a_network_is_kept_for_review(api: Served) -> None:
     began = now_utc() - timedelta(hours=2)
     session = await opened(api, starts_at=iso(began), late_after_minutes=10)
