@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from homeroom.api.operation import PUBLIC, Answer, Body, Call, Query, Target, operation
+    from homeroom.handoff import AttendanceFile, WithAttendanceFile
     from homeroom.hookspecs import HOOK_API, hookimpl
     from homeroom.records import (
         NOUNS,
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
         SourceError,
         User,
         UserRole,
+        facts_of,
     )
     from homeroom.services import Allowance, Api, ApiAnswer, Clock, Services
     from homeroom.sign_in import SignInProvider, SignInRefused
+    from homeroom.sis_answers import Reply, VendorError
+    from homeroom.sis_http import ClientCredentials, SisHttp
     from homeroom.store.connection import Connection, Transaction
     from homeroom.store.errors import Refused
     from homeroom.types import (
@@ -77,11 +81,13 @@ __all__ = [
     "Api",
     "ApiAnswer",
     "Attempt",
+    "AttendanceFile",
     "Body",
     "Call",
     "Challenge",
     "Class",
     "ClassSession",
+    "ClientCredentials",
     "Clock",
     "Conflict",
     "Connection",
@@ -111,6 +117,7 @@ __all__ = [
     "Record",
     "RecordStatus",
     "Refused",
+    "Reply",
     "Resolution",
     "Role",
     "RoleAt",
@@ -122,6 +129,7 @@ __all__ = [
     "SignInRefused",
     "SignInStart",
     "SisConnector",
+    "SisHttp",
     "SourceError",
     "Status",
     "Student",
@@ -129,12 +137,28 @@ __all__ = [
     "Transaction",
     "User",
     "UserRole",
+    "VendorError",
     "Verdict",
+    "WithAttendanceFile",
+    "facts_of",
     "hookimpl",
     "operation",
 ]
 
-_PLACES = ("hookspecs", "records", "services", "sign_in", "store.connection", "store.errors", "types", "api.operation")
+_PLACES = (
+    *(
+        "hookspecs",
+        "records",
+        "services",
+        "sign_in",
+        "sis_answers",
+        "sis_http",
+        "store.connection",
+        "store.errors",
+        "types",
+    ),
+    *("api.operation", "handoff"),
+)
 
 
 def __getattr__(name: str) -> Any:

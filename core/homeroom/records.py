@@ -7,8 +7,9 @@ names; it never deletes history.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
@@ -145,6 +146,13 @@ class Enrollment:
 
 Record: TypeAlias = Org | AcademicSession | Course | Class | User | Enrollment
 
+_ABOUT_THE_RECORD = frozenset({"sourced_id", "status", "modified", "only", "roles_complete"})
+
+
+def facts_of(record: type[Record]) -> tuple[str, ...]:
+    """The names of what a record of this noun tells, without what is said of the record itself."""
+    return tuple(one.name for one in fields(record) if one.name not in _ABOUT_THE_RECORD)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowError:
@@ -211,27 +219,48 @@ class OutgoingMark:
     """One student's attendance as the SIS should hold it; sourced ids are the connector's own.
 
     `key` is the idempotency key: the same key twice means the same change. `status` None withdraws what was sent.
+    `class_` None means the whole school day (see SisConnector.attendance_level); `enrollment` is the student's in the
+    class, `student_number` what the school calls the student (`User.identifier`). `held` is what the SIS was last known
+    to hold after our own writing, in the connector's words (Pushed.held); None before the first. When the SIS holds
+    something else by now, nothing is written, unless a person chose `overwrite`. `category` is the Ed-Fi
+    AttendanceEventCategory that the district's code stands for. `school_day` is the day in the
+    school's own time zone.
     """
 
     key: str
     student: str
-    class_: str
     school: str
+    class_: str | None
     school_day: date
     status: Status | None
     code: str | None = None
+    category: str | None = None
     minutes_late: int | None = None
+    enrollment: str | None = None
+    student_number: str | None = field(default=None, repr=False)
+    periods: tuple[str, ...] = ()
+    starts_at: datetime | None = None
+    held: str | None = None
+    overwrite: bool = False
     recorded_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pushed:
-    """What became of one OutgoingMark: `error` None means the SIS has it (`read_back`: and was seen to have it)."""
+    """What became of one OutgoingMark: `error` None means the SIS has it (`read_back`: and was seen to have it).
+
+    `held` is what the SIS holds now, in the connector's words; with `differs` somebody else had changed it there, and
+    nothing was written. `before` is what it held before this writing, where the connector looked. `retry` says that the
+    same mark may succeed later. A SIS that holds already what the mark says is a success: the mark may come twice.
+    """
 
     key: str
     error: str | None = None
     retry: bool = False
     read_back: bool = False
+    held: str | None = None
+    before: str | None = None
+    differs: bool = False
 
 
 class SisConnector(Protocol):
@@ -245,6 +274,11 @@ class SisConnector(Protocol):
     @property
     def attendance_out(self) -> Literal["api", "file", "none"]:
         """How attendance goes back; the admin page says it in plain words."""
+        ...
+
+    @property
+    def attendance_level(self) -> Literal["class", "day"]:
+        """Whether the SIS takes a mark per class meeting or one per school day."""
         ...
 
     async def check(self) -> Sequence[Finding]:
@@ -262,19 +296,23 @@ class SisConnector(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict:
-    """One field that was changed both here and in the SIS since they last agreed (`base`)."""
+    """One field that was changed both here and in the SIS since they last agreed (`base`).
+
+    Values are texts: lists have commas, flags are "true" or "false", days are ISO 8601, other records go by the
+    source's id. An address is never shown: only that there is one, and that it is another.
+    """
 
     noun: Noun
     sourced_id: str
     field: str
-    base: str | None
-    ours: str | None
-    theirs: str | None
+    base: str | None = dataclasses.field(repr=False)
+    ours: str | None = dataclasses.field(repr=False)
+    theirs: str | None = dataclasses.field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """Which value holds, and why."""
+    """Which value holds, and why. Values are texts as in the Conflict: lists have commas, flags are true or false."""
 
-    value: str | None
-    reason: str
+    value: str | None = field(repr=False)
+    reason: str = field(repr=False)

@@ -58,7 +58,7 @@ def every_command(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tu
         assert command is not None
         if isinstance(command, click.Group):
             yield from every_command(command, (*path, name))
-        else:
+        if not isinstance(command, click.Group) or command.invoke_without_command:
             yield (*path, name), command
 
 
@@ -71,7 +71,7 @@ def test_every_command_has_help_with_an_example() -> None:
 
 
 def test_every_command_that_prints_facts_can_print_json() -> None:
-    without = {("serve",), ("worker",), ("plugins", "test")}
+    without = {("serve",), ("worker",)}
     for path, command in every_command(main):
         if path not in without:
             assert any("--json" in parameter.opts for parameter in command.params), path
@@ -170,7 +170,7 @@ def test_db_status_says_what_to_do_and_creates_nothing(installation: Path) -> No
 
 
 def test_db_upgrade_makes_the_database_and_status_agrees() -> None:
-    assert facts(run("db", "upgrade", "--json"))["applied"] == ["core/0001_initial"]
+    assert facts(run("db", "upgrade", "--json"))["applied"][0] == "core/0001_initial"
     result = run("db", "status", "--json")
     assert result.exit_code == 0
     told = facts(result)
@@ -480,7 +480,7 @@ def test_ending_the_loop_leaves_no_task_behind() -> None:
 
 def test_every_command_of_the_administrators_page_exists() -> None:
     page = (Path(__file__).parents[2] / "docs" / "admin.md").read_text(encoding="utf-8")
-    told = {tuple(words.split()) for words in re.findall(r"homeroom ([a-z]+(?: [a-z]+)?)", page)}
+    told = {tuple(words.split()) for words in re.findall(r"homeroom ([a-z]+(?: [a-z][a-z-]*){0,2})", page)}
     known = {path for path, _ in every_command(main)}
     for path in known:
         assert path[0] == "bench" or any(words[: len(path)] == path for words in told), path

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -12,6 +14,7 @@ from homeroom.cli.installation import config_option, loaded, settings_of
 from homeroom.cli.output import NOT_FINE, example, json_option, print_json
 
 if TYPE_CHECKING:
+    from homeroom.cli.conformance import Rule
     from homeroom.host import PluginInfo
     from homeroom.host.scaffold import Kind
     from homeroom.settings import Settings
@@ -124,12 +127,38 @@ def new(*, name: str, kind: Kind, folder: Path, as_json: bool) -> None:
 
 @plugins.command(epilog=example("homeroom plugins test rotating_code"))
 @click.argument("name")
+@json_option
 @config_option
-def test(*, name: str, config: Path | None) -> None:
-    """Run the conformance kit on a plugin; exit 1 when it fails."""
+def test(*, name: str, as_json: bool, config: Path | None) -> None:
+    """Run the conformance kit on a plugin, rule by rule; exit 1 when one fails.
+
+    A SIS connector is tested against its simulator, never against the district's own SIS.
+    """
     from homeroom.cli.conformance import run
 
-    raise click.exceptions.Exit(0 if run(settings_of(config), name) else NOT_FINE)
+    rules = run(settings_of(config), name, tell=(lambda _rule: None) if as_json else _Teller(sys.stdout))
+    counts = Counter(rule.outcome for rule in rules)
+    if as_json:
+        print_json({"plugin": name, "passed": not counts["fail"], "rules": [rule.as_json() for rule in rules]})
+    else:
+        click.echo(f"{counts['pass']} passed, {counts['fail']} failed, {counts['skip']} do not apply.")
+    if counts["fail"]:
+        raise click.exceptions.Exit(NOT_FINE)
+
+
+class _Teller:
+    """Tells of each rule as soon as it was tried, under a line that says what it was tried against."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._against: str | None = None
+
+    def __call__(self, rule: Rule) -> None:
+        if rule.against != self._against:
+            self._against = rule.against
+            click.echo(f"\nAgainst the simulator {rule.against}:", file=self._out)
+        note = f"\n      {rule.message}" if rule.outcome == "fail" else f" ({rule.message})" if rule.message else ""
+        click.echo(f"{rule.outcome}  {rule.rule}{note}", file=self._out)
 
 
 async def _plugins(settings: Settings) -> list[PluginInfo]:

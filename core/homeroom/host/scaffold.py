@@ -47,15 +47,21 @@ def new_plugin(name: str, kind: Kind, folder: Path, *, core: Path | None = None)
     core = core or _checkout()
     words = {
         "name": name,
+        "env": name.upper(),
         "dist": f"homeroom-{name.replace('_', '-')}",
         "package": f"homeroom_{name}",
         "cls": "".join(part.capitalize() for part in name.split("_")),
+        "simulators": "",
         "sources": templates.SOURCES.substitute(core=core.as_posix()) if core else "",
     }
+    more = templates.MORE.get(kind, {})
+    if "simulator" in more:
+        words["simulators"] = templates.SIMULATORS.substitute(words)
     contents: dict[str, Template] = {
         "pyproject.toml": templates.PYPROJECT,
         "README.md": templates.README,
         f"{words['package']}/__init__.py": templates.PLUGINS[kind],
+        **{f"{words['package']}/{module}.py": template for module, template in more.items()},
         f"{words['package']}/py.typed": Template(""),
         f"tests/test_{name}.py": templates.TESTS[kind],
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from string import Template
 
+from homeroom.host import templates_sis
+
 PYPROJECT = Template("""\
 [build-system]
 requires = ["hatchling"]
@@ -18,7 +20,7 @@ dependencies = ["homeroom-core"]
 
 [project.entry-points."homeroom.plugins"]
 $name = "$package:$cls"
-
+$simulators
 [dependency-groups]
 dev = ["homeroom-core[testing]"]
 
@@ -32,6 +34,11 @@ asyncio_mode = "auto"
 asyncio_default_fixture_loop_scope = "function"
 filterwarnings = ["error"]
 $sources""")
+
+SIMULATORS = Template("""
+[project.entry-points."homeroom.simulators"]
+$name = "$package.simulator:${cls}Simulator"
+""")
 
 SOURCES = Template("""
 [tool.uv.sources]
@@ -336,175 +343,13 @@ async def test_guessing_is_slowed_down() -> None:
     assert answers[5].refused
 """)
 
-_SIS = Template('''\
-"""Reads students and classes from a SIS that answers with JSON."""
-
-from __future__ import annotations
-
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Literal
-
-from homeroom import (
-    NOUNS,
-    Finding,
-    Noun,
-    Org,
-    OutgoingMark,
-    Page,
-    Pull,
-    Pushed,
-    Record,
-    RowError,
-    Services,
-    SisConnector,
-    User,
-    UserRole,
-    hookimpl,
-)
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
-
-
-class ${cls}Settings(BaseModel):
-    """What a district sets in [plugins.$name]."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    base_url: str = Field(description="the SIS, https://…")
-    token: SecretStr
-
-
-class Connector:
-    """The driver: the sync engine owns paging, retry, the diff and what is removed."""
-
-    nouns: tuple[Noun, ...] = NOUNS
-    attendance_out: Literal["api", "file", "none"] = "none"
-
-    def __init__(self, settings: ${cls}Settings, services: Services) -> None:
-        self._settings = settings
-        self._services = services
-
-    async def check(self) -> Sequence[Finding]:
-        """What is wrong with the settings or our rights there."""
-        answer = await self._get("org", None)
-        if answer.status_code != 200:
-            return [Finding(problem=f"The SIS answers {answer.status_code}.", fix="Check base_url and token.")]
-        return []
-
-    async def pull(self, pull: Pull) -> AsyncIterator[Page]:
-        """One noun, page by page; a row that cannot be read is told and the rest goes on."""
-        cursor = pull.cursor
-        while True:
-            answer = await self._get(pull.noun, cursor)
-            answer.raise_for_status()
-            body = answer.json()
-            records: list[Record] = []
-            errors: list[RowError] = []
-            for position, row in enumerate(body["rows"]):
-                try:
-                    records.append(_record(pull.noun, row))
-                except (KeyError, ValueError) as exc:
-                    where = f"after {cursor or 'the start'}, row {position + 1}"
-                    errors.append(RowError(noun=pull.noun, where=where, reason=f"{exc} is missing or cannot be read"))
-            cursor = body.get("next")
-            yield Page(records=records, errors=errors, cursor=cursor, total=body.get("total"))
-            if cursor is None:
-                return
-
-    async def push(self, marks: Sequence[OutgoingMark]) -> Sequence[Pushed]:
-        """This SIS takes no attendance."""
-        return [Pushed(key=mark.key, error="this SIS takes no attendance") for mark in marks]
-
-    async def _get(self, noun: Noun, cursor: str | None) -> Any:
-        return await self._services.http.get(
-            f"{self._settings.base_url}/{noun}",
-            params={"cursor": cursor} if cursor else {},
-            headers={"Authorization": f"Bearer {self._settings.token.get_secret_value()}"},
-        )
-
-
-def _record(noun: Noun, row: dict[str, Any]) -> Record:
-    """One row in OneRoster's words. Begin here: the other nouns are alike."""
-    if noun == "org":
-        return Org(sourced_id=row["id"], name=row["name"], kind=row["type"])
-    if noun == "user":
-        roles = (UserRole(role=row["role"], org=row["school"]),)
-        return User(sourced_id=row["id"], given_name=row["first"], family_name=row["last"], roles=roles)
-    raise ValueError(noun)
-
-
-class $cls:
-    """Gives the connector to the sync engine."""
-
-    hook_api = 1
-    Settings = ${cls}Settings
-
-    def __init__(self, settings: ${cls}Settings, services: Services) -> None:
-        services.allow_host(settings.base_url)
-        self._connector = Connector(settings, services)
-
-    @hookimpl
-    async def sis_connector(self) -> SisConnector | None:
-        """The connector."""
-        return self._connector
-''')
-
-_SIS_TEST = Template("""\
-from typing import Any
-
-from homeroom import Org, Pull, Services, User
-from homeroom.testing import plugin_tests, running_plugin, services
-from quart import Quart, request
-
-from $package import $cls
-
-SETTINGS = {"base_url": "https://sis.example", "token": "made-up"}
-USERS = [{"id": f"u{n}", "first": "Ada", "last": f"L{n}", "role": "student", "school": "s1"} for n in range(5)]
-ROWS: dict[str, list[dict[str, Any]]] = {
-    "org": [{"id": "s1", "name": "North", "type": "school"}],
-    "user": [*USERS, {"id": "u5"}],
+PLUGINS = {"sis": templates_sis.PLUGIN, "channel": _CHANNEL, "checkin": _CHECKIN, "auth": _AUTH}
+TESTS = {"sis": templates_sis.TEST, "channel": _CHANNEL_TEST, "checkin": _CHECKIN_TEST, "auth": _AUTH_TEST}
+MORE = {
+    "sis": {
+        "connector": templates_sis.CONNECTOR,
+        "rows": templates_sis.ROWS,
+        "simulator": templates_sis.SIMULATOR,
+    }
 }
-
-sis = Quart("sis")
-
-
-@sis.get("/<noun>")
-async def rows(noun: str) -> dict[str, Any]:
-    at = int(request.args.get("cursor", "0"))
-    page = ROWS.get(noun, [])[at : at + 4]
-    return {"rows": page, "next": str(at + 4) if at + 4 < len(ROWS.get(noun, [])) else None}
-
-
-def with_sis() -> Services:
-    return services("$name", http=sis)
-
-
-Test$cls = plugin_tests($cls, SETTINGS, services=with_sis)
-
-
-async def test_every_page_is_read_and_a_bad_row_is_told() -> None:
-    async with running_plugin($cls, SETTINGS, services=with_sis()) as plugin:
-        connector = await plugin.ask("sis_connector")
-        pages = [page async for page in connector.pull(Pull(noun="user"))]
-    records = [record for page in pages for record in page.records]
-    assert [record.sourced_id for record in records] == ["u0", "u1", "u2", "u3", "u4"]
-    assert all(isinstance(record, User) for record in records)
-    assert [error.where for page in pages for error in page.errors] == ["after 4, row 2"]
-
-
-async def test_reading_goes_on_from_a_cursor() -> None:
-    async with running_plugin($cls, SETTINGS, services=with_sis()) as plugin:
-        connector = await plugin.ask("sis_connector")
-        [page] = [page async for page in connector.pull(Pull(noun="user", cursor="4"))]
-    assert [record.sourced_id for record in page.records] == ["u4"]
-
-
-async def test_good_settings_have_no_findings() -> None:
-    async with running_plugin($cls, SETTINGS, services=with_sis()) as plugin:
-        connector = await plugin.ask("sis_connector")
-        assert await connector.check() == []
-        [page] = [page async for page in connector.pull(Pull(noun="org"))]
-    assert page.records == [Org(sourced_id="s1", name="North", kind="school")]
-""")
-
-PLUGINS = {"sis": _SIS, "channel": _CHANNEL, "checkin": _CHECKIN, "auth": _AUTH}
-TESTS = {"sis": _SIS_TEST, "channel": _CHANNEL_TEST, "checkin": _CHECKIN_TEST, "auth": _AUTH_TEST}
+"""The further modules of a kind, by name."""

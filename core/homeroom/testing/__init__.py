@@ -1,7 +1,47 @@
-"""For the tests of plugins, in this repository and outside: conformance kits, and services without a server."""
+"""For the tests of plugins, in this repository and outside: conformance kits, simulators, services without a server."""
 
-from homeroom.testing.fakes import FakeClock, services
-from homeroom.testing.plugin_kit import SESSION, RunningPlugin, plugin_tests, running_plugin
-from homeroom.testing.routes import routes_app
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["SESSION", "FakeClock", "RunningPlugin", "plugin_tests", "routes_app", "running_plugin", "services"]
+if TYPE_CHECKING:
+    from homeroom.testing.connector_kit import connector_tests
+    from homeroom.testing.fakes import FakeClock, services
+    from homeroom.testing.haste import HurriedLoop, hurried
+    from homeroom.testing.plugin_kit import SESSION, RunningPlugin, plugin_tests, running_plugin
+    from homeroom.testing.routes import routes_app
+    from homeroom.testing.sample import SampleDistrict, sample_district
+    from homeroom.testing.simulator import MISBEHAVIOURS, Asked, Simulator
+
+__all__ = [
+    "MISBEHAVIOURS",
+    "SESSION",
+    "Asked",
+    "FakeClock",
+    "HurriedLoop",
+    "RunningPlugin",
+    "SampleDistrict",
+    "Simulator",
+    "connector_tests",
+    "hurried",
+    "plugin_tests",
+    "routes_app",
+    "running_plugin",
+    "sample_district",
+    "services",
+]
+
+_PLACES = ("fakes", "haste", "simulator", "sample", "routes", "plugin_kit", "connector_kit")
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported when first asked for: a simulator runs where pytest is not installed."""
+    if name in __all__:
+        for place in _PLACES:
+            module = importlib.import_module(f"homeroom.testing.{place}")
+            if hasattr(module, name):
+                return globals().setdefault(name, getattr(module, name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

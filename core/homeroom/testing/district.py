@@ -120,6 +120,23 @@ def write_bundle(
     return summary
 
 
+class Rows(Protocol):
+    """Takes the rows of a district as they are made."""
+
+    def row(self, file: str, sourced_id: str, **values: str) -> None:
+        """One row of `file` (a OneRoster CSV's name), by its columns' names."""
+        ...
+
+    def user(self, sourced_id: str, role: str, orgs: Sequence[str], **values: str) -> None:
+        """One person with one role at `orgs`."""
+        ...
+
+
+def write_rows(rows: Rows, random: Random, starts_on: date, students: int) -> DistrictSummary:
+    """Make the district row by row and tell what was in it."""
+    return _District(rows, random, starts_on).write(students)
+
+
 class _Writer(Protocol):
     def writerow(self, row: Sequence[str]) -> object: ...
 
@@ -180,13 +197,13 @@ def _write_folder(path: Path, students: int, seed: int, version: Version, starts
             writers[file].writerow(header)
         _manifest(path, version, columns)
         files = _Files(version=version, writers=dict(writers), columns=columns)
-        return _District(files, Random(seed), starts_on).write(students)  # noqa: S311 - repeatable on purpose
+        return write_rows(files, Random(seed), starts_on, students)  # noqa: S311 - repeatable on purpose
 
 
 class _District:
     """Writes one school after the other."""
 
-    def __init__(self, files: _Files, random: Random, starts_on: date) -> None:
+    def __init__(self, files: Rows, random: Random, starts_on: date) -> None:
         self.files = files
         self.random = random
         self.starts_on = starts_on

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import fields as fields_of
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -134,11 +134,13 @@ def services(
     store: Store | None = None,
     api: Api | None = None,
     public_url: str | None = "https://homeroom.example",
+    hint: Callable[[], Awaitable[None]] | None = None,
 ) -> Services:
     """What a plugin is given, for its tests.
 
     `http` answers in place of the network: a small Quart app makes a good vendor. The rules on which hosts may be
-    reached hold as in a server. `store` is needed by plugins with tables of their own.
+    reached hold as in a server. `store` is needed by plugins with tables of their own, `hint` is
+    called by `sync_soon`.
     """
     clock = clock or FakeClock()
     allowed = frozenset(scopes)
@@ -155,6 +157,7 @@ def services(
         derive=lambda purpose: hmac.new(b"only for tests", purpose.encode(), hashlib.sha256).digest(),
         api=lambda: api,
         public_url=public_url,
+        hint=hint,
     )
 
 

@@ -176,7 +176,7 @@ class PluginTests:
             return f"{running.instance!r} {running.settings!r} {running.settings}"
 
         text = self._run(shown)
-        if open_ := [key for key, value in _secrets(self.plugin, self.settings).items() if value in text]:
+        if open_ := [key for key, value in secrets_of(self.plugin, self.settings).items() if value in text]:
             pytest.fail(f"printed in clear: {', '.join(open_)}; declare it SecretStr")
 
     def test_each_hook_answers_in_time_and_with_the_right_type(self) -> None:
@@ -279,8 +279,8 @@ async def _enter(plugin: type[Any], settings: Mapping[str, Any]) -> None:
         pass
 
 
-def _secrets(plugin: type[Any], settings: Mapping[str, Any]) -> dict[str, str]:
-    """The settings that are declared secret or are named as if they were."""
+def secrets_of(plugin: type[Any], settings: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that are declared secret or are named as if they were; an address (`token_url`) is none."""
     fields = getattr(getattr(plugin, "Settings", None), "model_fields", {})
     words = ("secret", "token", "password", "key")
     return {
@@ -288,7 +288,10 @@ def _secrets(plugin: type[Any], settings: Mapping[str, Any]) -> dict[str, str]:
         for key, value in settings.items()
         if isinstance(value, str)
         and value
-        and ("Secret" in str(fields[key].annotation if key in fields else "") or any(word in key for word in words))
+        and (
+            "Secret" in str(fields[key].annotation if key in fields else "")
+            or (key.endswith(words) and not key.endswith("_url"))
+        )
     }
 
 
