@@ -13,7 +13,7 @@ from homeroom.records import Class, Enrollment, Org, Page, Record, RowError, Sou
 from homeroom.roster import classes, people
 from homeroom.store import ORIGIN, Refused, Store, new_id
 from homeroom.store import models as m
-from homeroom.sync import DiffRow, RunResult, engine, lease, staging
+from homeroom.sync import DiffRow, RunResult, lease, pulling, staging
 from homeroom.sync.job import Job
 from homeroom.types import RoleAt
 from tests.services.scripted_sis import BIOLOGY, ScriptedSis, everything, journal, person, small_district
@@ -571,7 +571,7 @@ async def test_a_failing_source_leaves_everything_as_it_was_and_says_why(store: 
     result = await _run(store, ScriptedSis([person("new", "student")], failures=failures, page=1))
     broken = await _run(store, ScriptedSis(records, failures={("user", 0): [KeyError("Ruiz, Ana")]}))
 
-    assert (result.status, result.reason) == ("done", result.reason)  # one page only: the failure was never reached
+    assert result.status == "held"  # one page only: the failure was never reached, but everybody else would be gone
     assert (broken.status, broken.reason) == ("failed", "the connector failed (KeyError)")
     failed = await _run(store, ScriptedSis(records, failures=failures, page=1))
     assert (failed.status, failed.reason) == ("failed", "the vendor is closed today")
@@ -582,7 +582,7 @@ async def test_a_failing_source_leaves_everything_as_it_was_and_says_why(store: 
 async def test_a_source_that_says_later_is_read_on_from_the_checkpoint(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(pulling, "_LONGEST_WAIT", 0.01)
     failing: dict[Any, list[BaseException]] = {
         ("user", 1): [SourceError("busy", retry_after=60.0), SourceError("busy", retry_after=60.0)]
     }
@@ -595,9 +595,9 @@ async def test_a_source_that_says_later_is_read_on_from_the_checkpoint(
 
 
 async def test_a_source_that_says_later_for_ever_fails_the_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(pulling, "_LONGEST_WAIT", 0.01)
     failing: dict[Any, list[BaseException]] = {
-        ("user", 1): [SourceError("busy", retry_after=60.0) for _ in range(engine.ATTEMPTS)]
+        ("user", 1): [SourceError("busy", retry_after=60.0) for _ in range(pulling.ATTEMPTS)]
     }
 
     result = await _run(store, ScriptedSis(small_district(), failures=failing))
@@ -655,6 +655,27 @@ async def test_a_run_killed_between_two_units_is_resumed_and_ends_as_if_nothing_
     kinds = [entry.kind for entry in await store.read(journal)]
     assert kinds.count("user.created") == 5
     assert kinds.count("enrollment.added") == 4
+
+
+async def test_what_a_run_took_over_before_it_was_killed_still_refers_to_what_the_next_one_brings(store: Store) -> None:
+    """Students were taken over with a guardian who was not: the new run must bring the very person whom they name."""
+    students = [f"p{number:03d}" for number in range(300)]  # more than one unit of people; gus comes in the first
+    guardian = person("zoe", "parent")
+    records = [*small_district(), guardian, *(person(one, "student", agents=("zoe",)) for one in students)]
+
+    def die(progress: sync.Progress) -> None:
+        if (progress.phase, progress.noun) == ("applying", "user"):
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        await _run(store, ScriptedSis(records, page=500), progress=die)
+    assert (await _run(store, records[:-1], dry_run=True)).status == "done"
+
+    result = await _run(store, ScriptedSis(records, page=500))
+
+    assert result.status == "done"
+    zoe = await _user(store, "zoe")
+    assert len(await store.read(lambda c: people.children_of(c, zoe.id))) == 300
 
 
 async def test_only_a_run_that_was_not_overtaken_can_be_resumed(store: Store) -> None:

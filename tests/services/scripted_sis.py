@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from homeroom.records import (
@@ -29,7 +29,12 @@ from homeroom.types import Finding
 
 @dataclass
 class ScriptedSis:
-    """`failures` are raised one by one, each before the page whose number it names."""
+    """`failures` are raised one by one, each before the page whose number it names.
+
+    `attendance` is what it holds, by student, class (with `meetings`: period) and day, and `pushed` what it was asked
+    to write; `before_push` and `after_push` are raised one by one before and after a push was carried out; `refused`
+    has answers by student.
+    """
 
     records: list[Record] = field(default_factory=list)
     errors: list[RowError] = field(default_factory=list)
@@ -42,12 +47,45 @@ class ScriptedSis:
     pulls: list[Pull] = field(default_factory=list)
     nouns: tuple[Noun, ...] = NOUNS
     attendance_out: Literal["api", "file", "none"] = "none"
+    attendance_level: Literal["class", "day"] = "class"
+    attendance: dict[tuple[str, str | None, str], str] = field(default_factory=dict)
+    pushed: list[list[OutgoingMark]] = field(default_factory=list)
+    writes: int = 0
+    read_back: bool = True
+    meetings: bool = False
+    before_push: list[BaseException] = field(default_factory=list)
+    after_push: list[BaseException] = field(default_factory=list)
+    refused: dict[str, Pushed | BaseException] = field(default_factory=dict)
 
     async def check(self) -> Sequence[Finding]:
         return []
 
     async def push(self, marks: Sequence[OutgoingMark]) -> Sequence[Pushed]:
-        return [Pushed(key=mark.key) for mark in marks]
+        self.pushed.append(list(marks))
+        if self.before_push:
+            raise self.before_push.pop(0)
+        answers = [self._write(mark) for mark in marks]
+        if self.after_push:
+            raise self.after_push.pop(0)
+        return answers
+
+    def _write(self, mark: OutgoingMark) -> Pushed:
+        refused = self.refused.get(mark.student)
+        if isinstance(refused, BaseException):
+            raise refused
+        if refused is not None:
+            return replace(refused, key=mark.key)
+        meeting = mark.periods[0] if self.meetings else mark.class_
+        place = (mark.student, meeting, mark.school_day.isoformat())
+        before, wanted = self.attendance.get(place), mark.code or mark.status
+        if before not in (wanted, mark.held) and not mark.overwrite:
+            return Pushed(key=mark.key, differs=True, held=before)
+        if wanted is None:
+            self.attendance.pop(place, None)
+        else:
+            self.attendance[place] = wanted
+        self.writes += before != wanted
+        return Pushed(key=mark.key, read_back=self.read_back, held=wanted, before=before)
 
     async def pull(self, pull: Pull) -> AsyncIterator[Page]:
         self.pulls.append(pull)

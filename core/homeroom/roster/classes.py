@@ -9,10 +9,15 @@ from typing import Any
 
 from peewee import ModelSelect
 
+from homeroom.roster import edits
 from homeroom.roster.names import display_name
 from homeroom.store import Connection, Refused, Transaction, conflict, not_found
 from homeroom.store.models import AcademicSession, Class, ClassTerm, Course, Enrollment, Org, User
 
+_FACTS = {"school_id": "school", "course_id": "course", "term_ids": "terms"}
+"""What a source calls a field whose column has another name here."""
+
+_OURS = frozenset({"methods", "require", "late_after_minutes"})  # no source tells these
 _EDITABLE = ("title", "school_id", "course_id", "code", "kind", "periods", "methods", "require", "late_after_minutes")
 
 
@@ -158,6 +163,7 @@ def edit_class(
     if not fields:
         return row
     tx.run(Class.update(version=Class.version + 1, changed_at=tx.now, **changed).where(Class.id == class_id))
+    edits.note(tx, "class", class_id, row.source, [name for name in _facts(fields) if name not in _OURS])
     tx.journal("class.changed", class_id=class_id, subject_id=class_id, data={"fields": fields})
     return _class(tx, class_id)
 
@@ -202,15 +208,19 @@ def enroll(
     if not places:
         values = {"user_id": user_id, "class_id": class_id, "role": role, "primary": primary, **dates}
         tx.insert(Enrollment, id=enrollment_id, changed_at=tx.now, **values)
+        edits.note(tx, "enrollment", enrollment_id, row.source, ["added"])
         enter(tx, "enrollment.added", _place(tx, enrollment_id))
         return _place(tx, enrollment_id)
     place = places[0]
-    if (place.begins_on, place.ends_on, place.primary) != (begins_on, ends_on, primary):
-        values = {"primary": primary, "changed_at": tx.now, **dates}
-        tx.run(Enrollment.update(**values).where(Enrollment.id == place.id))
+    values = {"primary": primary, **dates}
+    changed = [name for name, value in values.items() if getattr(place, name) != value]
+    if changed:
+        tx.run(Enrollment.update(changed_at=tx.now, **values).where(Enrollment.id == place.id))
+        edits.note(tx, "enrollment", place.id, place.source, changed)
         enter(tx, "enrollment.changed", place)
     for other in places[1:]:
         tx.run(Enrollment.update(ended=True, changed_at=tx.now).where(Enrollment.id == other.id))
+        edits.note(tx, "enrollment", other.id, other.source, ["ended"])
         enter(tx, "enrollment.ended", other)
     return _place(tx, place.id)
 
@@ -223,6 +233,7 @@ def end_enrollment(tx: Transaction, class_id: str, user_id: str, *, day: date, r
         never = place.begins_on is not None and place.begins_on >= day
         values: dict[str, Any] = {"ended": True} if never else {"ends_on": day}
         tx.run(Enrollment.update(changed_at=tx.now, **values).where(Enrollment.id == place.id))
+        edits.note(tx, "enrollment", place.id, place.source, values)
         enter(tx, "enrollment.ended", place)
     return len(places)
 
@@ -232,6 +243,10 @@ def enter(tx: Transaction, kind: str, place: Enrollment) -> None:
     student_id = place.user_id if place.role == "student" else None
     data = {"enrollment_id": place.id, "role": place.role}
     tx.journal(kind, class_id=place.class_id, student_id=student_id, subject_id=place.user_id, data=data)
+
+
+def _facts(fields: Collection[str]) -> list[str]:
+    return [_FACTS.get(name, name) for name in fields]
 
 
 def _member(person: User, seat: Enrollment) -> Member:

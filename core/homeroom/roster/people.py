@@ -13,6 +13,7 @@ from typing import Any, Literal, cast, get_args
 
 from peewee import ModelSelect
 
+from homeroom.roster import edits
 from homeroom.roster.classes import enter
 from homeroom.roster.names import fold, sort_name
 from homeroom.store import Connection, Refused, Transaction, not_found
@@ -116,6 +117,7 @@ def patch_person(tx: Transaction, person_id: str, changes: Mapping[str, Any], *,
         names["given_name"], names["family_name"], names["preferred_given_name"], names["preferred_family_name"]
     )
     tx.run(User.update(version=User.version + 1, changed_at=tx.now, **changed).where(User.id == person_id))
+    edits.note(tx, "user", person_id, person.source, fields)
     student_id = person_id if is_student(tx, person_id) else None
     tx.journal("user.changed", subject_id=person_id, student_id=student_id, data={"fields": fields})
     return _person(tx, person_id)
@@ -150,14 +152,15 @@ def grant_role(tx: Transaction, person_id: str, role: RoleAt) -> bool:
 
 def revoke_role(tx: Transaction, person_id: str, role: RoleAt) -> bool:
     """Take a role away; whether the person had it."""
-    gone = tx.run(
-        RoleAssignment.delete().where(
-            RoleAssignment.user_id == person_id,
-            RoleAssignment.role == role.role,
-            RoleAssignment.org_id == (role.org_id or ""),
-        )
+    held = (
+        RoleAssignment.user_id == person_id,
+        RoleAssignment.role == role.role,
+        RoleAssignment.org_id == (role.org_id or ""),
     )
+    source = tx.value(RoleAssignment.select(RoleAssignment.source).where(*held))
+    gone = tx.run(RoleAssignment.delete().where(*held))
     if gone:
+        edits.note(tx, "user", person_id, source, ["roles"])
         tx.journal("role.revoked", subject_id=person_id, data={"role": role.role, "org_id": role.org_id})
     return bool(gone)
 
@@ -171,6 +174,7 @@ def add_contact(tx: Transaction, person_id: str, kind: ContactKind, value: str, 
     lookup = tx.cipher.lookup(kind, value)
     tx.insert(Contact, user_id=person_id, kind=kind, value=tx.seal_for(person_id, value), lookup=lookup)
     if not quiet:
+        edits.note(tx, "user", person_id, _source(tx, person_id), [kind])
         tx.journal("user.changed", subject_id=person_id, data={"fields": [kind]})
     return True
 
@@ -182,6 +186,7 @@ def remove_contact(tx: Transaction, person_id: str, kind: ContactKind, value: st
         Contact.delete().where(Contact.user_id == person_id, Contact.kind == kind, Contact.lookup.in_(lookups))
     )
     if gone:
+        edits.note(tx, "user", person_id, _source(tx, person_id), [kind])
         tx.journal("user.changed", subject_id=person_id, data={"fields": [kind]})
     return bool(gone)
 
@@ -212,7 +217,7 @@ def people_with(connection: Connection, kind: ContactKind, value: str) -> list[s
 def link_guardian(tx: Transaction, guardian_id: str, student_id: str, relationship: str = "guardian") -> bool:
     """Make somebody a guardian of a student, or so again; whether that is a change."""
     _person(tx, guardian_id)
-    _person(tx, student_id)
+    student = _person(tx, student_id)
     row = tx.one(Guardianship.select().where(*_link(guardian_id, student_id)))
     if row is not None and not row.ended and row.relationship == relationship:
         return False
@@ -221,6 +226,7 @@ def link_guardian(tx: Transaction, guardian_id: str, student_id: str, relationsh
         tx.insert(Guardianship, guardian_id=guardian_id, student_id=student_id, **values)
     else:
         tx.run(Guardianship.update(**values).where(*_link(guardian_id, student_id)))
+    edits.note(tx, "user", student_id, student.source, ["agents"])
     tx.journal("guardianship.added", student_id=student_id, subject_id=guardian_id)
     return True
 
@@ -230,6 +236,7 @@ def unlink_guardian(tx: Transaction, guardian_id: str, student_id: str) -> bool:
     values = {"ended": True, "source": None, "changed_at": tx.now}
     gone = tx.run(Guardianship.update(**values).where(*_link(guardian_id, student_id), ~Guardianship.ended))
     if gone:
+        edits.note(tx, "user", student_id, _source(tx, student_id), ["agents"])
         tx.journal("guardianship.ended", student_id=student_id, subject_id=guardian_id)
     return bool(gone)
 
@@ -292,12 +299,17 @@ def schools_of(connection: Connection, person_ids: Collection[str]) -> dict[str,
 
 
 def end_person(tx: Transaction, person_id: str) -> bool:
-    """Let a person made here leave: they can no longer sign in, and their enrolments end. Nothing is deleted."""
+    """Let a person leave: they can no longer sign in, and their enrolments end. Nothing is deleted.
+
+    A source that still holds the person does not bring them back; it is listed that it still does.
+    """
     if not tx.run(User.update(ended=True, changed_at=tx.now).where(User.id == person_id, ~User.ended)):
         return False
+    edits.note(tx, "user", person_id, _source(tx, person_id), ["ended"])
     rows = tx.all(Enrollment.select().where(Enrollment.user_id == person_id, ~Enrollment.ended))
     tx.run(Enrollment.update(ended=True, changed_at=tx.now).where(Enrollment.id.in_([row.id for row in rows])))
     for row in rows:
+        edits.note(tx, "enrollment", row.id, row.source, ["ended"])
         enter(tx, "enrollment.ended", row)
     tx.journal("user.ended", subject_id=person_id, student_id=person_id if is_student(tx, person_id) else None)
     return True
@@ -312,6 +324,12 @@ def _relatives(connection: Connection, mine: Any, other: Any) -> list[Relative]:
 
 def _link(guardian_id: str, student_id: str) -> tuple[Any, Any]:
     return Guardianship.guardian_id == guardian_id, Guardianship.student_id == student_id
+
+
+def _source(connection: Connection, person_id: str) -> str | None:
+    """The source that a person came from; None for one made here, or unknown."""
+    source: str | None = connection.value(User.select(User.source).where(User.id == person_id))
+    return source
 
 
 def _person(connection: Connection, person_id: str) -> User:

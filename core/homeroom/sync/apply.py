@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from peewee import ModelSelect
 
-from homeroom.records import Noun
+from homeroom.records import Conflict, Noun, Resolution
 from homeroom.roster import classes
 from homeroom.store import Connection, Transaction, iso, new_id
 from homeroom.store.models import Enrollment
 from homeroom.sync.bulk import replace_on, select_in, upsert
+from homeroom.sync.conflicts import keep, keep_staying, kept_here
+from homeroom.sync.duplicates import flag_duplicates
 from homeroom.sync.job import UNIT, Job
 from homeroom.sync.mapping import MAPPINGS
 from homeroom.sync.plan import Change, DiffRow, Staged, plan, state_of
+from homeroom.sync.policy import Judge
 from homeroom.sync.staging import LETTER
+
+Answers = Mapping[Conflict, Resolution | None] | None
+
+LETTER_SEAL = "dead_letters.content"
+"""What the row that a letter keeps is bound to."""
 
 _STATE = ("source", "noun", "sourced_id", "content_hash", "content")
 _ROLE = ("user_id", "role", "org_id", "source", "primary", "begins_on", "ends_on")
@@ -27,20 +36,30 @@ _GUARDIAN = ("guardian_id", "student_id", "relationship", "source", "ended", "ch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What one unit did: where the next one begins (None: there is no more), and each row's difference."""
+    """What one unit did: where the next one begins (None: there is no more), and each row's difference.
+
+    `unasked` are conflicts on which plugins are to be heard first: the unit has done nothing and is to be run again.
+    """
 
     rows: int = 0
     after: str | None = None
     diff: Sequence[DiffRow] = field(default_factory=tuple)
+    unasked: Sequence[Conflict] = ()
 
 
-def apply_next(tx: Transaction, job: Job, noun: Noun, after: str) -> Applied:
-    """Take over the next rows to add or change; a dry run only says what that would do."""
+def apply_next(tx: Transaction, job: Job, noun: Noun, after: str, answers: Answers = None) -> Applied:
+    """Take over the next rows to add or change; a dry run only says what that would do.
+
+    `answers` are the plugins' to conflicts that are just as they were told; None asks nobody.
+    """
     job.check_lease(tx)
     staged = _pending(tx, job, noun, after, ("add", "change"))
     if not staged:
         return Applied()
-    changes = plan(tx, job, noun, staged, iso(tx.now))
+    judge = Judge(policy=job.policy, answers=answers)
+    changes = plan(tx, job, noun, staged, now=iso(tx.now), judge=judge)
+    if judge.unasked and not answers:
+        return Applied(after=after, unasked=judge.unasked)
     written = [change for change in changes if change.values is not None]
     if not job.dry_run:
         _write_rows(tx, noun, written)
@@ -48,6 +67,9 @@ def apply_next(tx: Transaction, job: Job, noun: Noun, after: str) -> Applied:
         _write_states(tx, job, noun, [change for change in changes if change.outcome != "dead"])
         for change in written:
             _enter(tx, noun, change)
+        keep(tx, job, noun, changes)
+        if noun == "user":
+            flag_duplicates(tx, job, written)
     _write_letters(tx, job, noun, changes)
     by_outcome: dict[str, list[str]] = defaultdict(list)
     for change in changes:
@@ -62,8 +84,11 @@ def apply_next(tx: Transaction, job: Job, noun: Noun, after: str) -> Applied:
     return Applied(rows=len(staged), after=staged[-1].sourced_id, diff=diff)
 
 
-def end_next(tx: Transaction, job: Job, noun: Noun, after: str) -> Applied:
-    """Deactivate the next rows that the source has ended or no longer holds; nothing is deleted."""
+def end_next(tx: Transaction, job: Job, noun: Noun, after: str, answers: Answers = None) -> Applied:
+    """Deactivate the next rows that the source has ended or no longer holds; nothing is deleted.
+
+    A row that was corrected here may stay (`kept_here`). `answers` as for `apply_next`.
+    """
     job.check_lease(tx)
     staged = _pending(tx, job, noun, after, ("end",))
     if not staged:
@@ -72,6 +97,13 @@ def end_next(tx: Transaction, job: Job, noun: Noun, after: str) -> Applied:
     model = mapping.model
     query: ModelSelect[Any] = model.select().where(model.id.in_([row.row_id for row in staged]), ~model.ended)
     rows = {row.id: row for row in tx.all(query)}
+    judge = Judge(policy=job.policy, answers=answers)
+    staying = kept_here(tx, job, noun, [row for row in staged if row.row_id in rows], judge)
+    if judge.unasked and not answers:
+        return Applied(after=after, unasked=judge.unasked)
+    rows = {row_id: row for row_id, row in rows.items() if row_id not in staying}
+    if not job.dry_run:
+        keep_staying(tx, job, noun, staying)
     if not job.dry_run and rows:
         version = ", version = version + 1" if mapping.versioned else ""
         text = f"UPDATE {mapping.table} SET ended = ?, changed_at = ?{version} WHERE id IN ({{}})"  # noqa: S608 - ours
@@ -176,13 +208,18 @@ def _write_letters(tx: Transaction, job: Job, noun: Noun, changes: Sequence[Chan
     letters = []
     for change in changes:
         staged = change.staged
-        sealed = tx.cipher.seal(staged.content, "dead_letters.content") if change.problems else None
+        sealed = tx.cipher.seal(_kept(staged), LETTER_SEAL) if change.problems else None
         letters += [
             (job.source, job.run_id, noun, staged.sourced_id, staged.location or "", name, reason, sealed)
             for name, reason in change.problems
         ]
     if letters:
         upsert(tx, "dead_letters", LETTER, letters)
+
+
+def _kept(staged: Staged) -> str:
+    """The row as it can be staged again, with its addresses (which are sealed in it once more)."""
+    return orjson.dumps({"content": staged.content, "sealed": staged.sealed}).decode()
 
 
 def _mark(tx: Transaction, job: Job, noun: Noun, outcome: str, sourced_ids: Sequence[str]) -> None:

@@ -9,40 +9,38 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
 
-from homeroom.records import Noun, Record, User, UserRole
+from homeroom.records import (
+    AcademicSession,
+    Class,
+    Course,
+    Enrollment,
+    Noun,
+    Org,
+    Record,
+    User,
+    UserRole,
+    facts_of,
+)
+from homeroom.store import iso
 from homeroom.store.cipher import Cipher
 from homeroom.sync.mapping import ADMINISTRATORS
 
 CONTACTS = ("email", "phone", "sms")
 
+_RECORDS: tuple[type[Record], ...] = (Org, AcademicSession, Course, Class, User, Enrollment)
+_NOT_KEPT = {"enrollment": {"school"}}  # the class has one
+
 FIELDS: dict[Noun, tuple[str, ...]] = {
-    "org": ("name", "kind", "identifier", "parent", "time_zone"),
-    "academicSession": ("title", "kind", "begins_on", "ends_on", "school_year", "parent"),
-    "course": ("title", "code", "org"),
-    "class": ("title", "school", "course", "terms", "code", "kind", "periods"),
-    "user": (
-        "given_name",
-        "family_name",
-        "middle_name",
-        "preferred_given_name",
-        "preferred_family_name",
-        "roles",
-        "agents",
-        "grades",
-        "identifier",
-        "username",
-        "email",
-        "phone",
-        "sms",
-        "birth_date",
-        "enabled",
-    ),
-    "enrollment": ("user", "class_", "role", "primary", "begins_on", "ends_on"),
+    one.noun: tuple(name for name in facts_of(one) if name not in _NOT_KEPT.get(one.noun, ())) for one in _RECORDS
 }
+
+MODIFIED = "@modified"
+"""When the source last touched a record: it goes along to the comparison, and is no fact about it."""
 
 
 class Unusable(ValueError):
@@ -83,8 +81,23 @@ def content_of(record: Record, cipher: Cipher, base: str | None = None, *, admin
     if b"\\u0000" in text:
         raise Unusable("it holds a NUL character")
     sealed = cipher.seal(orjson.dumps(addresses).decode(), seal_context(record.sourced_id)) if addresses else None
+    return Content(text=text.decode(), hash=_hash(text, facts, administrators=administrators), sealed=sealed)
+
+
+def hash_of(content: str, *, administrators: bool = False) -> str:
+    """The hash of content that was kept, under today's setting (see `content_of`)."""
+    facts = {name: value for name, value in orjson.loads(content).items() if name != MODIFIED}
+    return _hash(canonical(facts).encode(), facts, administrators=administrators)
+
+
+def _hash(text: bytes, facts: Mapping[str, Any], *, administrators: bool) -> str:
     is_affected = administrators and any(role[0] in ADMINISTRATORS for role in facts.get("roles", ()))
-    return Content(text=text.decode(), hash=digest(text + b"+" * is_affected), sealed=sealed)
+    return digest(text + b"+" * is_affected)
+
+
+def stamped(text: str, modified: datetime | None) -> str:
+    """Content with the moment at which the source last touched the record, where it says so."""
+    return text if modified is None else canonical({**orjson.loads(text), MODIFIED: iso(modified)})
 
 
 def digest(text: bytes) -> str:

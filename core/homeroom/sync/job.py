@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from homeroom.field_policy import FieldPolicy
 from homeroom.records import Noun
 from homeroom.store import Connection, Refused
 from homeroom.sync import lease
@@ -17,7 +18,12 @@ UNIT = 250
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One run of one connector. `holder` is who holds the connector's lease for it."""
+    """One run of one connector.
+
+    `holder` is who holds the connector's lease for it; `policy` decides where both sides changed a field. `heir_of` is
+    an earlier run that was cut off while it applied: rows that are still new get the ids it gave them, because rows
+    that it took over may refer to them.
+    """
 
     run_id: str
     source: str
@@ -25,6 +31,8 @@ class Job:
     full: bool
     administrators: bool
     holder: str
+    policy: FieldPolicy = field(default_factory=FieldPolicy)
+    heir_of: str | None = None
 
     @property
     def lease(self) -> str:

@@ -10,36 +10,52 @@ from typing import Any
 
 import orjson
 
-from homeroom.records import Noun
+from homeroom.records import Conflict, Noun
 from homeroom.store import Connection
 from homeroom.sync.bulk import select_in
 from homeroom.sync.content import CONTACTS, seal_context
 from homeroom.sync.job import Job
 from homeroom.sync.mapping import ADMINISTRATORS, ROLES
+from homeroom.sync.policy import Clash, Judge
+from homeroom.sync.remembered import NOTHING, Known
 
 SEALED = "(an address)"
 """What a diff shows in place of somebody's address."""
 
+ANOTHER = "(another address)"
+"""What is shown of an address that the source has changed to."""
+
 Ids = Mapping[Noun, Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Subject:
-    """One person or class that a source tells of: `facts` as content, `base` what it told before."""
+    """One record that a source tells of: `facts` as content, `said` what it told before.
+
+    `base` is what both sides last agreed on: as `said`, but for fields that are in question still. `modified` is when
+    the source last touched the record, as kept.
+    """
 
     row_id: str
     sourced_id: str
-    facts: dict[str, Any]
-    base: dict[str, Any] | None
+    facts: dict[str, Any] = field(repr=False)
+    base: dict[str, Any] | None = field(repr=False)
+    said: dict[str, Any] | None = field(default=None, repr=False)
     sealed: str | None = field(default=None, repr=False)
+    modified: str | None = None
+    known: Known = NOTHING
 
 
 @dataclass(slots=True, kw_only=True)
 class Links:
-    """What is to change around one person or class. `fields` has before and after, `missing` what is not known."""
+    """What is to change around one person or class.
+
+    `fields` has before and after, `missing` what is not known, `clashes` what both sides have changed.
+    """
 
     fields: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     missing: list[tuple[str, Any]] = field(default_factory=list)
+    clashes: list[Clash] = field(default_factory=list)
     terms_new: list[str] = field(default_factory=list)
     terms_gone: list[str] = field(default_factory=list)
     roles_set: list[tuple[Any, ...]] = field(default_factory=list)
@@ -51,7 +67,7 @@ class Links:
 
 
 def class_links(connection: Connection, subjects: Sequence[Subject], existing: Sequence[str], ids: Ids) -> list[Links]:
-    """The terms that each class gains and loses; ones that were given here stay."""
+    """The terms that each class gains and loses; ones that were given here stay, ones taken away here stay away."""
     now: dict[str, set[str]] = defaultdict(set)
     query = "SELECT class_id, term_id FROM class_terms WHERE class_id IN ({})"
     for class_id, term_id in select_in(connection, query, (), existing):
@@ -65,7 +81,8 @@ def class_links(connection: Connection, subjects: Sequence[Subject], existing: S
         links.missing += [("terms", term) for term in sorted(told) if term not in known]
         wanted = {known[term] for term in told if term in known}
         dropped = {known[term] for term in before - told if term in known}
-        links.terms_new = sorted(wanted - now[subject.row_id])
+        kept = {known[term] for term in told & before if term in known} if "terms" in subject.known.edited else set()
+        links.terms_new = sorted(wanted - kept - now[subject.row_id])
         links.terms_gone = sorted(dropped & now[subject.row_id])
         if links.terms_new or links.terms_gone:
             links.fields["terms"] = (sorted(before), sorted(told))
@@ -74,9 +91,9 @@ def class_links(connection: Connection, subjects: Sequence[Subject], existing: S
 
 
 def user_links(
-    connection: Connection, job: Job, subjects: Sequence[Subject], existing: Sequence[str], ids: Ids
+    connection: Connection, job: Job, subjects: Sequence[Subject], existing: Sequence[str], *, ids: Ids, judge: Judge
 ) -> list[Links]:
-    """The roles, addresses and guardians that each person gains and loses; those that were given here stay."""
+    """The roles, addresses and guardians that each person gains and loses; what was decided of them here stays."""
     roles = _roles_now(connection, existing)
     contacts = _contacts_now(connection, existing)
     guardians = _guardians_now(connection, existing)
@@ -85,7 +102,7 @@ def user_links(
     for subject in subjects:
         links = Links()
         _plan_roles(links, job, subject, roles.get(subject.row_id, {}), orgs=ids["org"], schools=schools)
-        _plan_contacts(links, connection, job, subject, contacts.get(subject.row_id, {}))
+        _plan_contacts(links, connection, job, subject, now=contacts.get(subject.row_id, {}), judge=judge)
         _plan_guardians(links, job, subject, guardians.get(subject.row_id, {}), ids["user"])
         found.append(links)
     return found
@@ -111,6 +128,8 @@ def _plan_roles(
             role = "school_admin"
         if role is not None:
             wanted.setdefault((role, org_id), (primary, begins_on or None, ends_on or None))
+    for key in _taken_away(subject, orgs) - now.keys():
+        wanted.pop(key, None)
     for key, values in wanted.items():
         source, *held = now.get(key, (job.source, None))
         if source == job.source and tuple(held) != values:
@@ -121,12 +140,26 @@ def _plan_roles(
         links.fields["roles"] = (before, sorted(role for role, _ in wanted))
 
 
-def _plan_contacts(links: Links, connection: Connection, job: Job, subject: Subject, now: dict[Any, Any]) -> None:
+def _taken_away(subject: Subject, orgs: Mapping[str, str]) -> set[tuple[str, str]]:
+    """The roles that may have been revoked here: the source gave them before somebody here changed the roles."""
+    if "roles" not in subject.known.edited:
+        return set()
+    roles = (subject.base or {}).get("roles", ())
+    return {(ROLES[name], orgs.get(org, "") if org else "") for name, org, *_ in roles if name in ROLES}
+
+
+def _plan_contacts(
+    links: Links, connection: Connection, job: Job, subject: Subject, *, now: dict[Any, Any], judge: Judge
+) -> None:
     wanted = {(kind, subject.facts[kind]) for kind in CONTACTS if kind in subject.facts}
     new = wanted - now.keys()
     if new and subject.sealed:
         opened = orjson.loads(connection.cipher.unseal(subject.sealed, seal_context(subject.sourced_id)))
-        links.contacts_new = [(kind, opened[kind], lookup) for kind, lookup in sorted(new) if kind in opened]
+        links.contacts_new = [
+            (kind, opened[kind], lookup)
+            for kind, lookup in sorted(new)
+            if kind in opened and _is_to_come(links, subject, (kind, lookup, opened[kind]), now, judge)
+        ]
     theirs = {key: row_id for key, (row_id, source) in now.items() if source == job.source}
     gone = [(key[0], row_id) for key, row_id in theirs.items() if key not in wanted]
     links.contacts_gone = [row_id for _, row_id in gone]
@@ -134,6 +167,25 @@ def _plan_contacts(links: Links, connection: Connection, job: Job, subject: Subj
         had = any(key[0] == kind for key in now)
         has = kind in subject.facts
         links.fields[kind] = (SEALED if had else None, SEALED if has else None)
+
+
+def _is_to_come(
+    links: Links, subject: Subject, address: tuple[str, str, str], now: dict[Any, Any], judge: Judge
+) -> bool:
+    """Whether the source's address is taken: not when its last one was removed here, unless it is decided so."""
+    kind, lookup, value = address
+    before = (subject.base or {}).get(kind)
+    if before is None or kind not in subject.known.edited or (kind, before) in now:
+        return True
+    if before == lookup:
+        return False
+    ours = SEALED if any(key[0] == kind for key in now) else None
+    told = Conflict(noun="user", sourced_id=subject.sourced_id, field=kind, base=SEALED, ours=ours, theirs=ANOTHER)
+    edited_at = subject.known.edited[kind]
+    versions = (before, ours, [lookup, value])
+    clash = judge.decide(told, versions, modified=subject.modified, edited_at=edited_at)
+    links.clashes.append(clash)
+    return clash.chosen == "theirs"
 
 
 def _plan_guardians(links: Links, job: Job, subject: Subject, now: dict[str, Any], users: Mapping[str, str]) -> None:

@@ -1,16 +1,15 @@
 """What taking over staged rows would change, field by field: the same for a dry run and for the real one.
 
-A field is written when the source has changed it since it was last taken over (`base`), so that an edit made here to
-another field stays. Where both sides changed one field, the source's value holds.
+A field is written when the source has changed it since both sides last agreed (`base`), so that an edit made here
+stays until the source agrees. Where both have changed one field, it is decided (homeroom.sync.policy) or kept open.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping as Facts
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from peewee import ModelSelect
@@ -19,12 +18,16 @@ from homeroom.records import Noun
 from homeroom.roster.names import sort_name
 from homeroom.store import Connection
 from homeroom.sync.bulk import select_in
-from homeroom.sync.content import canonical
+from homeroom.sync.changes import Change, DiffRow, Outcome, Place, Staged
+from homeroom.sync.content import MODIFIED, canonical
 from homeroom.sync.job import Job, resolve
 from homeroom.sync.links import Ids, Links, Subject, class_links, user_links
 from homeroom.sync.mapping import MAPPINGS, Mapping, Row
+from homeroom.sync.merge import merged, waits
+from homeroom.sync.policy import Judge
+from homeroom.sync.remembered import NOTHING, Known, remembered
 
-Outcome = Literal["added", "changed", "ended", "same", "dead"]
+__all__ = ["Change", "DiffRow", "Outcome", "Staged", "plan", "state_of"]
 
 _UNKNOWN = {
     "org": "it names a school or district that is not known",
@@ -35,51 +38,49 @@ _UNKNOWN = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Staged:
-    """One staged row that waits to be applied."""
-
-    sourced_id: str
-    content_hash: str
-    content: str = field(repr=False)
-    row_id: str
-    is_new: bool
-    sealed: str | None = field(repr=False)
-    location: str | None
-
-
-@dataclass(slots=True, kw_only=True)
-class Change:
-    """What becomes of one staged row. `problems` are (field, reason); `values` are columns to write, in order."""
-
-    staged: Staged
-    outcome: Outcome
-    restored: bool = False
-    fields: dict[str, tuple[Any, Any]] = field(default_factory=dict)
-    problems: list[tuple[str, str]] = field(default_factory=list)
-    values: list[Any] | None = None
-    links: Links = field(default_factory=Links)
-    taken: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiffRow:
-    """One row that a run changes or would change. `fields`: name → [before, after]; an address is never shown."""
-
-    noun: Noun
-    sourced_id: str
-    change: Literal["added", "changed", "ended"]
-    fields: Facts[str, tuple[Any, Any]] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """The shape of `sync run --json`."""
-        fields = {name: list(values) for name, values in self.fields.items()}
-        return {"noun": self.noun, "sourced_id": self.sourced_id, "change": self.change, "fields": fields}
-
-
-def plan(connection: Connection, job: Job, noun: Noun, staged: Sequence[Staged], now: str) -> list[Change]:
-    """What taking over these rows of one noun changes; `now` is the moment it is done at."""
+def plan(
+    connection: Connection,
+    job: Job,
+    noun: Noun,
+    staged: Sequence[Staged],
+    *,
+    now: str,
+    judge: Judge | None = None,
+) -> list[Change]:
+    """What taking over these rows of one noun changes; `now` is the moment it is done at, `judge` decides clashes."""
     mapping = MAPPINGS[noun]
+    judge = judge or Judge(policy=job.policy)
+    known = [row.row_id for row in staged if not row.is_new]
+    query: ModelSelect[Any] = mapping.model.select().where(mapping.model.id.in_(known))
+    rows: dict[str, Row] = {row.id: row for row in connection.all(query)} if known else {}
+    subjects = _subjects(connection, job, noun, staged)
+    ids: Ids = {other: resolve(connection, job, other, wanted) for other, wanted in _named(mapping, subjects).items()}
+    links = [Links() for _ in subjects]
+    if noun == "class":
+        links = class_links(connection, subjects, list(rows), ids)
+    elif noun == "user":
+        links = user_links(connection, job, subjects, list(rows), ids=ids, judge=judge)
+    chosen_here = _chosen_here(connection, mapping, subjects, rows)
+    place = Place(job=job, noun=noun, mapping=mapping, ids=ids, now=now, judge=judge, chosen_here=chosen_here)
+    return [
+        _plan_one(place, row, subject, rows.get(row.row_id), around)
+        for row, subject, around in zip(staged, subjects, links, strict=True)
+    ]
+
+
+def _chosen_here(
+    connection: Connection, mapping: Mapping, subjects: Sequence[Subject], rows: Facts[str, Row]
+) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for reference in mapping.references:
+        edited = [rows[one.row_id] for one in subjects if reference.name in one.known.edited and one.row_id in rows]
+        text = f"SELECT id, sourced_id FROM {MAPPINGS[reference.noun].table} WHERE id IN ({{}})"  # noqa: S608 - ours
+        ids = [value for row in edited if (value := getattr(row, reference.column)) is not None]
+        found |= {row_id: sourced_id for row_id, sourced_id in select_in(connection, text, (), ids) if sourced_id}
+    return found
+
+
+def _subjects(connection: Connection, job: Job, noun: Noun, staged: Sequence[Staged]) -> list[Subject]:
     states = dict(
         select_in(
             connection,
@@ -88,37 +89,29 @@ def plan(connection: Connection, job: Job, noun: Noun, staged: Sequence[Staged],
             [row.sourced_id for row in staged],
         )
     )
-    known = [row.row_id for row in staged if not row.is_new]
-    query: ModelSelect[Any] = mapping.model.select().where(mapping.model.id.in_(known))
-    rows: dict[str, Row] = {row.id: row for row in connection.all(query)} if known else {}
-    subjects = [
-        Subject(
-            row_id=row.row_id,
-            sourced_id=row.sourced_id,
-            facts=orjson.loads(row.content),
-            base=orjson.loads(states[row.sourced_id]) if states.get(row.sourced_id) else None,
-            sealed=row.sealed,
-        )
-        for row in staged
-    ]
-    ids: Ids = {other: resolve(connection, job, other, wanted) for other, wanted in _named(mapping, subjects).items()}
-    links = [Links() for _ in subjects]
-    if noun == "class":
-        links = class_links(connection, subjects, list(rows), ids)
-    elif noun == "user":
-        links = user_links(connection, job, subjects, list(rows), ids)
-    return [
-        _plan_one(_Place(job=job, mapping=mapping, ids=ids, now=now), row, subject, rows.get(row.row_id), around)
-        for row, subject, around in zip(staged, subjects, links, strict=True)
-    ]
+    there = [(row.sourced_id, row.row_id) for row in staged if not row.is_new]
+    known = remembered(connection, job.source, noun, there)
+    return [_subject(row, states.get(row.sourced_id), known.get(row.row_id, NOTHING)) for row in staged]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    job: Job
-    mapping: Mapping
-    ids: Ids
-    now: str
+def _subject(row: Staged, state: str | None, known: Known) -> Subject:
+    facts = orjson.loads(row.content)
+    modified = facts.pop(MODIFIED, None)
+    said = orjson.loads(state) if state else None
+    base = said
+    if said is not None and known.held:
+        last_agreed = {held.field: held.base for held in known.held.values() if held.is_open}
+        base = {name: value for name, value in {**said, **last_agreed}.items() if value is not None}
+    return Subject(
+        row_id=row.row_id,
+        sourced_id=row.sourced_id,
+        facts=facts,
+        base=base,
+        said=said,
+        sealed=row.sealed,
+        modified=modified,
+        known=known,
+    )
 
 
 def _named(mapping: Mapping, subjects: Sequence[Subject]) -> dict[Noun, set[str]]:
@@ -133,27 +126,38 @@ def _named(mapping: Mapping, subjects: Sequence[Subject]) -> dict[Noun, set[str]
         named["user"] = {agent for subject in subjects for agent in subject.facts.get("agents", ())}
     for subject in subjects:
         for reference in mapping.references:
-            if reference.name in subject.facts:
-                named[reference.noun].add(subject.facts[reference.name])
+            told = (subject.facts.get(reference.name), (subject.base or {}).get(reference.name))
+            named[reference.noun].update(one for one in told if one is not None)
     return named
 
 
-def _plan_one(place: _Place, staged: Staged, subject: Subject, row: Row | None, links: Links) -> Change:
-    change = Change(staged=staged, outcome="added" if row is None else "changed", links=links)
-    change.taken = dict(subject.facts)
+def _plan_one(place: Place, staged: Staged, subject: Subject, row: Row | None, links: Links) -> Change:
+    change = Change(
+        staged=staged,
+        outcome="added" if row is None else "changed",
+        links=links,
+        taken=dict(subject.facts),
+        clashes=links.clashes,
+        known=subject.known,
+    )
+    if row is not None and (clashes := waits(place, subject, row, links.clashes)) is not None:
+        change.outcome, change.waits, change.taken = "same", True, subject.said or {}
+        change.links, change.clashes = Links(), clashes
+        return change
     target = _target(place, subject, change)
     if change.outcome == "dead":
         return change
     change.restored = bool(row is not None and row.ended)
-    told = subject.base is None or change.restored
     unknown = {name for name, _ in change.problems}
     final: dict[str, Any] = {}
-    for column, (name, value) in target.items():
+    for column, (name, theirs) in target.items():
         ours = None if row is None else _plain(getattr(row, column))
-        is_told = name not in unknown and (told or subject.facts.get(name) != (subject.base or {}).get(name))
-        final[column] = value if row is None or is_told else ours
+        if row is None:
+            final[column] = theirs
+        else:
+            final[column] = ours if name in unknown else merged(place, subject, change, name, (ours, theirs))
         if final[column] != ours:
-            change.fields[name] = _shown(place.mapping, subject, name, ours, value)
+            change.fields[name] = _shown(place.mapping, subject, name, ours, final[column])
     if change.restored:
         change.fields["ended"] = (True, False)
     change.fields |= links.fields
@@ -169,7 +173,7 @@ def _plan_one(place: _Place, staged: Staged, subject: Subject, row: Row | None, 
     return change
 
 
-def _target(place: _Place, subject: Subject, change: Change) -> dict[str, tuple[str, Any]]:
+def _target(place: Place, subject: Subject, change: Change) -> dict[str, tuple[str, Any]]:
     """What each column would hold if the source decided all: column → (name of the fact, value)."""
     facts, mapping = subject.facts, place.mapping
     for name in mapping.required:
@@ -182,10 +186,16 @@ def _target(place: _Place, subject: Subject, change: Change) -> dict[str, tuple[
         row_id = place.ids[reference.noun].get(told) if told is not None else None
         if row_id is None and (told is not None or reference.required):
             change.problems.append((reference.name, _UNKNOWN[reference.noun] if told else "this is missing"))
-            change.taken.pop(reference.name, None)
+            _keep_what_was_taken(change, subject, reference.name)
             change.outcome = "dead" if reference.required else change.outcome
         target[reference.column] = (reference.name, row_id)
     return target
+
+
+def _keep_what_was_taken(change: Change, subject: Subject, name: str) -> None:
+    change.taken.pop(name, None)
+    if subject.said is not None and name in subject.said:
+        change.taken[name] = subject.said[name]
 
 
 def _leave_out(change: Change, name: str, missing: Any) -> None:
@@ -206,7 +216,7 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _values(place: _Place, staged: Staged, row: Row | None, final: Facts[str, Any]) -> list[Any]:
+def _values(place: Place, staged: Staged, row: Row | None, final: Facts[str, Any]) -> list[Any]:
     """The row in the order of `Mapping.columns`, then what only a new row gets."""
     mapping = place.mapping
     own = {"id": staged.row_id, "source": place.job.source, "sourced_id": staged.sourced_id, "ended": False}
@@ -218,7 +228,6 @@ def _values(place: _Place, staged: Staged, row: Row | None, final: Facts[str, An
 
 
 def state_of(change: Change) -> tuple[str, str]:
-    """The hash and content to remember: with something left out, a hash that no content has."""
-    if change.problems:
-        return "", canonical(change.taken)
-    return change.staged.content_hash, change.staged.content
+    """The hash and content to remember: with something left out or in question, a hash that no content has."""
+    content = change.staged.content if change.staged.is_new and not change.problems else canonical(change.taken)
+    return "" if change.is_unsettled else change.staged.content_hash, content

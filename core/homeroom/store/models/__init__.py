@@ -12,6 +12,8 @@ from homeroom.store.models.attendance import (
     ClassSession,
 )
 from homeroom.store.models.auth import ApiKey, ExternalLogin, Invitation, SignInAttempt, SignInSession, Ticket
+from homeroom.store.models.conflicts import LocalEdit, SyncConflict
+from homeroom.store.models.outgoing import OutgoingChoice, OutgoingMark, OutgoingQueue, OutgoingWrite
 from homeroom.store.models.plumbing import (
     Cursor,
     IdempotencyKey,
@@ -35,6 +37,7 @@ from homeroom.store.models.roster import (
     RoleAssignment,
     User,
 )
+from homeroom.store.models.schedules import SyncDiff, SyncHint, SyncSchedule, SyncTask
 from homeroom.store.models.sync import DeadLetter, SourceState, StagedRow, SyncCheckpoint, SyncRun
 
 TABLES: tuple[type[Table], ...] = (
@@ -73,6 +76,16 @@ TABLES: tuple[type[Table], ...] = (
     StagedRow,
     SourceState,
     DeadLetter,
+    LocalEdit,
+    SyncConflict,
+    SyncSchedule,
+    SyncHint,
+    SyncTask,
+    SyncDiff,
+    OutgoingQueue,
+    OutgoingMark,
+    OutgoingWrite,
+    OutgoingChoice,
 )
 
 __all__ = [
@@ -100,7 +113,12 @@ __all__ = [
     "Journal",
     "KeyValue",
     "Lease",
+    "LocalEdit",
     "Org",
+    "OutgoingChoice",
+    "OutgoingMark",
+    "OutgoingQueue",
+    "OutgoingWrite",
     "PersonKey",
     "PluginState",
     "RoleAssignment",
@@ -109,7 +127,12 @@ __all__ = [
     "SourceState",
     "StagedRow",
     "SyncCheckpoint",
+    "SyncConflict",
+    "SyncDiff",
+    "SyncHint",
     "SyncRun",
+    "SyncSchedule",
+    "SyncTask",
     "Table",
     "Ticket",
     "User",

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from peewee import BigAutoField, BooleanField, CompositeKey, IntegerField, TextField
 
-from homeroom.store.fields import UtcField, id_field
+from homeroom.store.fields import JsonField, UtcField, id_field
 from homeroom.store.models.plumbing import Table
 
 
 class SyncRun(Table):
-    """One run of one connector. `state`: "pulling", "applying", "held", "done" or "failed"."""
+    """One run of one connector. `state`: "pulling", "applying", "held", "done" or "failed".
+
+    `kind` is "sync", or "replay" of dead letters, which reads no source. `approves` is the dry run whose rows it takes
+    over. `findings` are the guard's; `judged_at` is when it, or the person `released_by`, let the run go on. `phase`,
+    `noun`, `done` and `total` (where it is known) say how far it is, `rows_read` what it has read of all nouns.
+    """
 
     id = id_field()
     connector = TextField()
@@ -25,6 +30,16 @@ class SyncRun(Table):
     unchanged = IntegerField(default=0)
     dead_letters = IntegerField(default=0)
     started_by = TextField(null=True)
+    kind = TextField(default="sync")
+    approves = TextField(null=True)
+    findings = JsonField(default=list)
+    judged_at = UtcField(null=True)
+    released_by = TextField(null=True)
+    phase = TextField(null=True)
+    noun = TextField(null=True)
+    done = IntegerField(default=0)
+    total = IntegerField(null=True)
+    rows_read = IntegerField(default=0)
 
     class Meta:
         table_name = "sync_runs"
@@ -35,6 +50,8 @@ class SyncCheckpoint(Table):
     """How far one run has pulled and applied one noun.
 
     `unreadable` counts rows that could not even be told apart: with one of them, nobody can say what is missing.
+    `given` counts usable records, one that came twice twice; `moved` says that the source's own count changed while it
+    was read.
     """
 
     run_id = TextField()
@@ -46,6 +63,8 @@ class SyncCheckpoint(Table):
     delta = BooleanField(default=False)
     unreadable = IntegerField(default=0)
     applied = IntegerField(default=0)
+    given = IntegerField(default=0)
+    moved = BooleanField(default=False)
 
     class Meta:
         table_name = "sync_checkpoints"
