@@ -1,0 +1,128 @@
+"""Emptying one connector's queue into its SIS, batch by batch; whatever goes wrong, nothing leaves the queue unsent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from homeroom.attendance_out.batches import settle, take
+from homeroom.attendance_out.queue import cursor_of
+from homeroom.records import OutgoingMark, Pushed, SisConnector, SourceError
+from homeroom.store import Connection, Store, Transaction, iso, now_utc
+
+log = structlog.get_logger("homeroom.attendance_out")
+
+PUSH_SECONDS = 600.0  # for one batch; a connector's own requests end long before
+_FIRST_PAUSE = 5.0
+_LONGEST_PAUSE = 900.0
+_LONGEST_ASKED = 6 * 3600.0  # a SIS that asks for more is asked again all the same
+
+_PAUSE = "UPDATE cursors SET failures = failures + 1, error = ?, retry_at = ? WHERE consumer = ?"
+_GO_ON = """
+UPDATE cursors SET failures = 0, error = NULL, retry_at = NULL WHERE consumer = ?
+"""
+_WORK = """
+SELECT 1 FROM outgoing_writes WHERE connector = ? AND outcome IS NULL UNION ALL
+SELECT 1 FROM outgoing_marks WHERE connector = ? AND state = 'waiting' AND waiting_since <= ?
+  AND (retry_at IS NULL OR retry_at <= ?) LIMIT 1
+"""
+_NEXT = """
+SELECT MIN(CASE WHEN retry_at IS NULL AND waiting_since > ? THEN waiting_since END),
+  MIN(CASE WHEN retry_at > ? THEN retry_at END) FROM outgoing_marks WHERE connector = ? AND state = 'waiting'
+"""
+
+
+async def drain(
+    store: Store,
+    name: str,
+    connector: SisConnector,
+    *,
+    delay: timedelta = timedelta(0),
+    between: Callable[[], Awaitable[bool]] | None = None,
+) -> datetime | None:
+    """Send every mark that has waited for `delay` when this begins; gives when the next one is to be sent, if any.
+
+    `between` is awaited after each batch (to take in what was corrected meanwhile) and says whether to go on. Raises
+    SourceError when the SIS takes no marks now.
+    """
+    now = now_utc()
+    until = now - delay
+    if not await store.read(lambda c: c.sql(_WORK, (name, name, iso(until), iso(now)))):
+        return await store.read(lambda c: _next(c, name, now, delay))
+    while batch := await store.write(take(name, until)):
+        answers, trouble = await _push(name, connector, batch)
+        answered = {answer.key: answer for answer in answers}
+        told = [mark for mark in batch if mark.key in answered] if trouble is not None else batch
+        if told:
+            await store.write(settle(name, told, answered))
+        if trouble is not None:
+            raise trouble
+        if between is not None and not await between():
+            break
+    return await store.read(lambda c: _next(c, name, now, delay))
+
+
+async def pause(store: Store, name: str, trouble: SourceError) -> None:
+    """Let a connector's queue stand still for as long as its SIS asked, else a little longer after each failure."""
+    log.warning("attendance_out_paused", connector=name, error=str(trouble))
+
+    def unit(tx: Transaction) -> None:
+        rows = tx.sql("SELECT failures FROM cursors WHERE consumer = ?", (cursor_of(name),))
+        wait = min(_FIRST_PAUSE * 2.0 ** min(rows[0][0], 10), _LONGEST_PAUSE)
+        if trouble.retry_after is not None:
+            wait = min(max(trouble.retry_after, 0.0), _LONGEST_ASKED)
+        tx.write_sql(_PAUSE, (str(trouble), iso(tx.now + timedelta(seconds=wait)), cursor_of(name)))
+
+    await store.write(unit)
+
+
+def go_on(tx: Transaction, name: str) -> None:
+    """End a pause: the SIS has answered, or a person wants it tried now."""
+    tx.write_sql(_GO_ON, (cursor_of(name),))
+
+
+def _next(connection: Connection, name: str, now: datetime, delay: timedelta) -> datetime | None:
+    """When the next mark is due that was not due at `now`; None when none is."""
+    fresh, again = connection.sql(_NEXT, (iso(now - delay), iso(now), name))[0]
+    moments = [datetime.fromisoformat(fresh) + delay] if fresh else []
+    if again:
+        moments.append(datetime.fromisoformat(again))
+    return min(moments, default=None)
+
+
+async def _push(
+    name: str, connector: SisConnector, batch: Sequence[OutgoingMark]
+) -> tuple[Sequence[Pushed], SourceError | None]:
+    """The answers that came, and why there are no more.
+
+    A connector that stumbles over one mark is given them one by one, so that only that one is left.
+    """
+    try:
+        return await _asked(connector, batch), None
+    except SourceError as exc:
+        return (), exc
+    except Exception as exc:  # noqa: BLE001 - a connector may raise anything, and its words may hold personal data
+        log.error("attendance_out_failed", connector=name, error=type(exc).__name__)
+        failed = SourceError(f"The connector failed ({type(exc).__name__}).", retry=True)
+    answers: list[Pushed] = []
+    stumbled: list[Pushed] = []
+    for mark in batch if len(batch) > 1 else ():
+        try:
+            answers += await _asked(connector, [mark])
+        except SourceError as exc:
+            return answers, exc
+        except Exception as exc:  # noqa: BLE001 - as above
+            reason = f"The connector failed at this mark ({type(exc).__name__})."
+            stumbled.append(Pushed(key=mark.key, error=reason, retry=True))
+    return ((*answers, *stumbled), None) if answers else ((), failed)
+
+
+async def _asked(connector: SisConnector, marks: Sequence[OutgoingMark]) -> Sequence[Pushed]:
+    try:
+        async with asyncio.timeout(PUSH_SECONDS):
+            return await connector.push(marks)
+    except TimeoutError:
+        raise SourceError("The SIS gave no answer in ten minutes.", retry=True) from None

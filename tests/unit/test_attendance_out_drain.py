@@ -1,0 +1,310 @@
+"""A queue empties into its SIS in batches, at least once, in order for each student, and over nobody else's values."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+
+from homeroom.attendance_out import retry
+from homeroom.attendance_out.batches import NO_ANSWER, TRIES, settle, take
+from homeroom.attendance_out.drain import drain, pause
+from homeroom.attendance_out.queue import cursor_of
+from homeroom.records import Pushed, SourceError
+from homeroom.store import Store, now_utc
+from homeroom.store import models as m
+from tests.services.outgoing import SIS, Out, out
+
+TODAY = datetime.now(UTC).date()
+NINE = datetime.combine(TODAY, time(9), UTC)
+PLACE = ("sis-0", "sis-class", TODAY.isoformat())
+
+
+async def failing(one: Out) -> None:
+    """Send, and let the queue pause as the server would."""
+    with pytest.raises(SourceError) as caught:
+        await one.send()
+    await pause(one.store, SIS, caught.value)
+
+
+def paused(store: Store) -> m.Cursor:
+    row = store.read_now(lambda c: c.get(m.Cursor, cursor_of(SIS)))
+    assert row is not None
+    return row
+
+
+async def test_each_result_is_kept_for_its_student(store: Store) -> None:
+    one = out(store)
+    one.sis.refused["sis-1"] = Pushed(key="", error="This student is not enrolled there on that day.")
+    one.sis.attendance["sis-2", "sis-class", TODAY.isoformat()] = "by the office"
+    one.room.close(one.room.open().id)
+    await one.send()
+    assert [(row.state, row.confirmed, row.held) for row in one.rows()] == [
+        ("sent", True, "absent"),
+        ("failed", False, None),
+        ("differs", False, None),
+    ]
+    status = one.status()
+    assert (status.waiting, status.sent, status.confirmed, status.failed, status.differs) == (0, 1, 1, 1, 1)
+    assert status.last_sent is not None
+    failed, differs = sorted(one.problems(), key=lambda problem: problem.student_id)
+    assert (failed.state, failed.reason) == ("failed", "This student is not enrolled there on that day.")
+    assert (differs.state, differs.theirs, differs.status) == ("differs", "by the office", "absent")
+
+
+async def test_a_mark_that_was_not_read_back_is_sent_but_not_confirmed(sqlite_store: Store) -> None:
+    one = out(sqlite_store, students=1)
+    one.sis.read_back = False
+    one.room.close(one.room.open().id)
+    await one.send()
+    assert (one.status().sent, one.status().confirmed) == (1, 0)
+
+
+async def test_batches_hold_200_marks_and_cut_no_students_day_in_two(store: Store) -> None:
+    one = out(store, students=150, periods=["1", "2", "3"])
+    for hour in range(3):
+        one.room.close(one.room.open(starts_at=NINE + timedelta(hours=hour)).id)
+    await one.send()
+    sizes = [len(push) for push in one.sis.pushed]
+    assert sum(sizes) == 450
+    assert max(sizes) <= 200
+    assert len(sizes) == 3
+    seen: list[str] = []
+    for push in one.sis.pushed:
+        students = list(dict.fromkeys(mark.student for mark in push))
+        assert not set(students) & set(seen)
+        seen += students
+    assert [mark.starts_at for mark in one.sis.pushed[0][:3]] == [NINE + timedelta(hours=n) for n in range(3)]
+
+
+async def test_a_mark_is_sent_when_it_has_waited_for_a_correction(sqlite_store: Store) -> None:
+    one = out(sqlite_store, students=1)
+    one.mark(one.room.open(), one.students[0], "absent")
+    await one.follow()
+    before = now_utc()
+    due = await drain(sqlite_store, SIS, one.sis, delay=timedelta(seconds=60))
+    assert one.sis.pushed == []
+    assert due is not None
+    assert 50 < (due - before).total_seconds() <= 60
+    assert await drain(sqlite_store, SIS, one.sis) is None
+    assert len(one.sis.pushed) == 1
+
+
+async def test_a_busy_teacher_cannot_put_a_mark_off_for_ever(sqlite_store: Store) -> None:
+    one = out(sqlite_store, students=1)
+    session = one.room.open()
+    one.mark(session, one.students[0], "absent")
+    await one.follow()
+    since = one.row().waiting_since
+    one.correct(session, one.students[0], "tardy")
+    await one.follow()
+    assert one.row().waiting_since == since
+
+
+async def test_what_may_succeed_later_is_tried_again_after_longer_and_longer_waits_and_then_listed(
+    store: Store,
+) -> None:
+    one = out(store, students=1)
+    one.sis.refused["sis-0"] = Pushed(key="", error="The record is locked.", retry=True)
+    one.mark(one.room.open(), one.students[0], "absent")
+    waits = []
+    for _ in range(TRIES - 1):
+        await one.send()
+        row = one.row()
+        assert (row.state, one.problems()) == ("waiting", [])
+        waits.append(round((row.retry_at - now_utc()).total_seconds()))
+        await one.send()  # not yet
+        one.soon()
+    assert waits == [10, 20, 40, 80, 160, 320, 640]
+    await one.send()
+    assert [(problem.reason, problem.tries) for problem in one.problems()] == [("The record is locked.", TRIES)]
+    assert len(one.sis.pushed) == TRIES
+    assert len({mark.key for push in one.sis.pushed for mark in push}) == 1
+    one.sis.refused.clear()
+    assert store.write_now(lambda tx: retry(tx, SIS)) == 1
+    await one.send()
+    assert (one.row().state, one.problems()) == ("sent", [])
+
+
+async def test_a_mark_without_an_answer_is_tried_again(sqlite_store: Store) -> None:
+    one = out(sqlite_store, students=1)
+    one.sis.refused["sis-0"] = Pushed(key="", read_back=True)
+    one.mark(one.room.open(), one.students[0], "absent")
+    await one.follow()
+    (mark,) = await sqlite_store.write(take(SIS, now_utc()))
+    answers = {"somebody-else": Pushed(key="somebody-else")}
+
+    await sqlite_store.write(settle(SIS, [mark], answers))
+    assert (one.row().state, one.row().error) == ("waiting", NO_ANSWER)
+
+
+async def test_a_students_next_mark_waits_while_an_earlier_one_is_to_be_tried_again(store: Store) -> None:
+    one = out(store, periods=["1", "2"])
+    first, second = (one.room.open(starts_at=NINE + timedelta(hours=n)) for n in (0, 1))
+    one.sis.refused["sis-0"] = Pushed(key="", error="The record is locked.", retry=True)
+    one.mark(first, one.students[0], "absent")
+    await one.send()
+    one.sis.refused.clear()
+    one.mark(second, one.students[0], "present")
+    one.mark(second, one.students[1], "present")
+    await one.send()
+    assert [mark.student for mark in one.sis.pushed[-1]] == ["sis-1"]
+    one.soon()
+    await one.send()
+    assert [(mark.student, mark.status) for mark in one.sis.pushed[-1]] == [("sis-0", "absent"), ("sis-0", "present")]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "seconds"),
+    [
+        (SourceError("Slow down.", retry_after=77), [77, 77, 77]),
+        (SourceError("Down for maintenance.", retry=True), [5, 10, 20]),
+        (SourceError("The plugin lacks a permission."), [5, 10, 20]),
+    ],
+)
+async def test_a_sis_that_takes_nothing_pauses_the_queue_and_loses_nothing(
+    sqlite_store: Store, trouble: SourceError, seconds: list[int]
+) -> None:
+    one = out(sqlite_store, students=2)
+    one.sis.before_push = [trouble] * 3
+    one.room.close(one.room.open().id)
+    for wait in seconds:
+        await failing(one)
+        cursor = paused(sqlite_store)
+        assert cursor.error == str(trouble)
+        assert round((cursor.retry_at - now_utc()).total_seconds()) == wait
+    assert (one.status().waiting, one.status().error) == (2, str(trouble))
+    sqlite_store.write_now(lambda tx: retry(tx, SIS))
+    assert (one.status().paused_until, one.status().error) == (None, None)
+    await one.send()
+    assert len(one.sis.attendance) == 2
+    assert len({tuple(mark.key for mark in push) for push in one.sis.pushed}) == 1
+
+
+async def test_what_was_sent_and_never_answered_goes_again_under_the_same_key_before_any_correction(
+    store: Store,
+) -> None:
+    one = out(store, students=1)
+    session = one.room.open()
+    one.mark(session, one.students[0], "absent")
+    one.sis.after_push = [SourceError("The answer was cut off.", retry=True)]
+    await failing(one)
+    one.correct(session, one.students[0], "present")
+    await one.send()
+    (lost,), (again,), (corrected,) = one.sis.pushed
+    assert again == lost
+    assert (corrected.status, corrected.held) == ("present", "absent")
+    assert corrected.key != lost.key
+    assert one.sis.attendance == {PLACE: "present"}
+    assert (one.sis.writes, one.problems()) == (2, [])
+
+
+async def test_a_process_killed_between_push_and_commit_sends_the_same_key_again_and_leaves_one_record(
+    store: Store,
+) -> None:
+    one = out(store, students=3)
+    one.room.close(one.room.open().id)
+    await one.follow()
+    batch = await store.write(take(SIS, now_utc()))
+    await one.sis.push(batch)  # and then the process is gone: nothing of the answers was kept
+    await one.send()
+    assert [mark.key for mark in one.sis.pushed[1]] == [mark.key for mark in batch]
+    assert (one.sis.writes, len(one.sis.attendance)) == (3, 3)
+    assert [row.state for row in one.rows()] == ["sent"] * 3
+
+
+async def test_the_students_number_goes_along_and_is_not_kept_with_the_write(store: Store) -> None:
+    one = out(store, students=1)
+    store.write_now(lambda tx: tx.run(m.User.update(identifier="4711").where(m.User.id == one.students[0])))
+    one.mark(one.room.open(), one.students[0], "absent")
+    one.sis.after_push = [SourceError("The answer was cut off.", retry=True)]
+    await failing(one)
+    await one.send()
+    assert [mark.student_number for push in one.sis.pushed for mark in push] == ["4711", "4711"]
+    assert "4711" not in str(one.writes()[0].content)
+
+
+async def test_hazard_26_a_mark_that_the_read_back_finds_elsewhere_is_listed_and_never_tried_again(
+    sqlite_store: Store,
+) -> None:
+    one = out(sqlite_store)
+    wrong = "The SIS shows this mark for another student. Check which kind of id the settings use."
+    one.sis.refused["sis-1"] = Pushed(key="", error=wrong)
+    one.room.close(one.room.open().id)
+    await one.send()
+    await one.send()
+    (listed,) = one.problems()
+    assert (listed.student_id, listed.reason) == (one.students[1], wrong)
+    assert sum(mark.student == "sis-1" for push in one.sis.pushed for mark in push) == 1
+
+
+async def test_hazard_28_an_answer_for_some_is_no_answer_for_all(sqlite_store: Store) -> None:
+    one = out(sqlite_store)
+    one.sis.refused["sis-2"] = Pushed(key="", error="The SIS answered ERROR.", retry=True)
+    one.room.close(one.room.open().id)
+    await one.send()
+    assert [row.state for row in one.rows()] == ["sent", "sent", "waiting"]
+    one.sis.refused.clear()
+    one.soon()
+    await one.send()
+    assert [mark.student for mark in one.sis.pushed[1]] == ["sis-2"]
+
+
+async def test_a_connector_that_stumbles_over_one_mark_still_sends_the_others(sqlite_store: Store) -> None:
+    one = out(sqlite_store)
+    one.sis.refused["sis-1"] = KeyError("sis-1 Ruiz")
+    one.room.close(one.room.open().id)
+    await one.send()
+    assert [row.state for row in one.rows()] == ["sent", "waiting", "sent"]
+    assert one.rows()[1].error == "The connector failed at this mark (KeyError)."
+    assert one.sis.writes == 2
+
+
+async def test_a_connector_that_stumbles_over_every_mark_pauses_the_queue_and_names_no_person(
+    sqlite_store: Store,
+) -> None:
+    one = out(sqlite_store)
+    for student in ("sis-0", "sis-1", "sis-2"):
+        one.sis.refused[student] = KeyError("Ana Ruiz")
+    one.room.close(one.room.open().id)
+    await failing(one)
+    assert one.status().error == "The connector failed (KeyError)."
+    assert [(row.state, row.tries) for row in one.rows()] == [("waiting", 0)] * 3
+
+
+async def test_what_was_answered_before_the_sis_gave_up_is_kept(sqlite_store: Store) -> None:
+    one = out(sqlite_store)
+    one.sis.refused["sis-1"] = KeyError("x")
+    one.sis.refused["sis-2"] = SourceError("Slow down.", retry_after=5)
+    one.room.close(one.room.open().id)
+    await failing(one)
+    assert [row.state for row in one.rows()] == ["sent", "waiting", "waiting"]
+
+
+async def test_a_change_made_during_a_push_goes_on_waiting_and_knows_what_was_written(sqlite_store: Store) -> None:
+    one = out(sqlite_store, students=1)
+    session = one.room.open()
+    one.mark(session, one.students[0], "absent")
+    await one.follow()
+    batch = await sqlite_store.write(take(SIS, now_utc()))
+    one.correct(session, one.students[0], "present")
+    await one.follow()
+    answers = {answer.key: answer for answer in await one.sis.push(batch)}
+
+    await sqlite_store.write(settle(SIS, batch, answers))
+    assert (one.row().state, one.row().held) == ("waiting", "absent")
+    await one.send()
+    assert one.sis.attendance == {PLACE: "present"}
+    assert one.problems() == []
+
+
+async def test_answers_that_are_kept_twice_count_once(sqlite_store: Store) -> None:
+    one = out(sqlite_store, students=1)
+    one.mark(one.room.open(), one.students[0], "absent")
+    await one.follow()
+    batch = await sqlite_store.write(take(SIS, now_utc()))
+    answers = {answer.key: answer for answer in await one.sis.push(batch)}
+
+    for _ in range(2):
+        await sqlite_store.write(settle(SIS, batch, answers))
+    assert one.status().sent == 1
