@@ -19,6 +19,8 @@ from homeroom.api.plugins import plugins
 from homeroom.api.providers import providers
 from homeroom.api.sessions import sessions
 from homeroom.api.students import students
+from homeroom.api.sync import sync
+from homeroom.api.sync_queues import queues
 from homeroom.api.system import system
 from homeroom.district import District
 from homeroom.live.routes import live
@@ -38,6 +40,8 @@ _BLUEPRINTS = (
     attendance,
     absences,
     plugins,
+    sync,
+    queues,
     system,
     docs,
     live,

@@ -17,6 +17,7 @@ from homeroom.live.board import Boards
 from homeroom.live.bus import Bus
 from homeroom.live.tail import Tail
 from homeroom.mounts import PrefixTaken
+from homeroom.runs.under_way import SyncRuns
 from homeroom.services import Services, make_limiter, make_services
 from homeroom.settings import Settings
 from homeroom.store import Store, StoreError, migrate
@@ -57,7 +58,8 @@ class District:
             metrics=self.metrics,
         )
         self.boards = Boards(self)
-        self.jobs = Jobs(self)
+        self.runs = SyncRuns(self)
+        self.jobs = Jobs(self, runs=self.runs)
         self.mounts: Mounts | None = None
         self.api: Api | None = None
         self._following: asyncio.Task[None] | None = None
@@ -97,6 +99,7 @@ class District:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._following
         await self.jobs.stop()
+        await self.runs.stop()
         await self.host.stop()
         await self.boards.stop()
         await self.tail.stop()

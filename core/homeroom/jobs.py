@@ -1,4 +1,4 @@
-"""What the district does without being asked: handing the journal to plugins, and clearing away what has expired.
+"""What the district does without being asked: handing the journal to plugins, syncing, clearing away what has expired.
 
 Plain loops, and not a task queue: nothing here is sent by anybody. What there is to do stands in the database (cursors,
 expiry times), and a lease row there decides which process does it. A process that dies loses nothing, and the next one
@@ -15,8 +15,12 @@ from typing import Any, Protocol
 
 import structlog
 
+from homeroom.attendance_out.senders import Senders
 from homeroom.consumers import Consumer, Host
 from homeroom.live.tail import Tail
+from homeroom.runs import diffs
+from homeroom.runs.scheduler import Scheduler
+from homeroom.runs.under_way import SyncRuns
 from homeroom.settings import Settings
 from homeroom.store import Store, StoreError, Transaction, iso, now_utc
 from homeroom.store.leases import give_back, is_leased, take_lease
@@ -54,7 +58,7 @@ class Home(Protocol):
 def tidy(tx: Transaction) -> int:
     """Delete what has expired and nobody will ask for again; gives how many rows that were."""
     now = tx.now
-    return sum(
+    return diffs.tidy(tx) + sum(
         tx.run(query)
         for query in (
             Ticket.delete().where(Ticket.expires_at < now),
@@ -69,11 +73,13 @@ def tidy(tx: Transaction) -> int:
 class Jobs:
     """This process's share of the jobs; before a `dedicated` process (`homeroom worker`) the others step back."""
 
-    def __init__(self, home: Home, *, dedicated: bool = False) -> None:
+    def __init__(self, home: Home, *, dedicated: bool = False, runs: SyncRuns | None = None) -> None:
         self.dedicated = dedicated
         self._home = home
         self._me = secrets.token_hex(8)
+        self._scheduler = Scheduler(runs, self._me) if runs is not None else None
         self._consumers: dict[str, tuple[Consumer, asyncio.Task[None]]] = {}
+        self._senders = Senders(home, self._me)
         self._task: asyncio.Task[None] | None = None
         self._last_tidy: float | None = None
         self._problem: str | None = None
@@ -91,6 +97,7 @@ class Jobs:
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
         await self._end(list(self._consumers))
+        await self._senders.stop()
         with contextlib.suppress(StoreError):
             await self._home.store.write(lambda tx: give_back(tx, self._me))
 
@@ -99,6 +106,9 @@ class Jobs:
         failing = {name: one.error for name, (one, _) in self._consumers.items() if one.error}
         if failing:
             detail = "; ".join(f"{name} takes no events: {error}" for name, error in sorted(failing.items()))
+            return {"ok": False, "detail": detail}
+        if unsent := self._senders.problems():
+            detail = "; ".join(f"no attendance goes to {name}: {error}" for name, error in sorted(unsent.items()))
             return {"ok": False, "detail": detail}
         if self._problem is not None:
             return {"ok": False, "detail": self._problem}
@@ -123,10 +133,13 @@ class Jobs:
         for name in wanted:
             if name not in self._consumers:
                 self._begin(name)
+        await self._senders.keep(() if self._stands_back else self._home.settings.sync.attendance_out)
         now = asyncio.get_running_loop().time()
         if not self._stands_back and (self._last_tidy is None or now - self._last_tidy >= TIDY_SECONDS):
             self._last_tidy = now
             await self._home.store.write(self._tidy_once)
+        if self._scheduler is not None:
+            await (self._scheduler.step_back() if self._stands_back else self._scheduler.look())
 
     async def _worker_lives(self) -> bool:
         """Whether these jobs are a dedicated worker's, and this process is none."""

@@ -7,7 +7,7 @@ a sandbox, for a plugin runs with the rights of the process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -185,6 +185,7 @@ class Services:
         derive: Callable[[str], bytes],
         api: Callable[[], Api | None] = lambda: None,
         public_url: str | None = None,
+        hint: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.name = name
         self.scopes = scopes
@@ -199,6 +200,7 @@ class Services:
         self._egress = egress
         self._derive = derive
         self._api = api
+        self._hint = hint
 
     def __repr__(self) -> str:
         return f"Services({self.name})"
@@ -228,6 +230,15 @@ class Services:
         if api is None:
             raise RuntimeError("the REST routes can be called only while the server runs")
         return api
+
+    async def sync_soon(self) -> None:
+        """Ask for a sync run of what has changed, within a minute or so: the vendor said that something has.
+
+        Only for a plugin that gives a connector. Many at once are one; while a run is under way it comes after it, and
+        where the district's schedule for the connector is "off" it is not heeded. Committed when this returns.
+        """
+        if self._hint is not None:
+            await self._hint()
 
     async def close(self) -> None:
         """Release what these services hold open; the host calls it after the plugin's `stop`."""
@@ -262,6 +273,7 @@ def make_services(
     """The services of one plugin in a running district."""
     from homeroom import doors
     from homeroom.egress import GuardedEgress
+    from homeroom.hints import hint
 
     clock = clock or SystemClock()
     return Services(
@@ -277,4 +289,5 @@ def make_services(
         derive=store.cipher.derive,
         api=api,
         public_url=public_url,
+        hint=lambda: hint(store, name),
     )

@@ -11,14 +11,17 @@ import difflib
 import hashlib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
 
+from homeroom import field_policy
 from homeroom.host.config import PluginsConfig, SettingsProblem
+from homeroom.schedules import Schedule, parse_all
 from homeroom.store.cipher import Cipher
 
 DEVELOPMENT_SECRET = "development-only-secret-never-for-a-real-district"  # noqa: S105 - refused in production
@@ -100,10 +103,30 @@ class AttendanceSettings(_Section):
     school_days: list[int] = [0, 1, 2, 3, 4]  # Monday is 0
 
 
+def _policy(table: Any) -> Any:
+    if not isinstance(table, Mapping):
+        return table
+    try:
+        return field_policy.checked(table)
+    except field_policy.UnknownKey as exc:
+        fix = f"Did you mean {exc.close}?" if exc.close else "homeroom.example.toml shows what a key looks like."
+        raise PydanticCustomError("unknown_field", "{reason}", {"reason": str(exc), "fix": fix}) from None
+    except field_policy.UnknownRule as exc:
+        raise PydanticCustomError("unknown_rule", "{reason}", {"reason": str(exc)}) from None
+
+
+FieldRules = Annotated[dict[str, field_policy.Rule], BeforeValidator(_policy)]
+
+
 class SyncSettings(_Section):
-    """How rosters are taken in."""
+    """How rosters are taken in, and where attendance goes out."""
 
     administrators: bool = False  # whether a SIS may make somebody a school administrator here
+    schedules: dict[str, Annotated[tuple[Schedule, ...], BeforeValidator(parse_all)]] = {}  # by connector
+    guard_share: float = Field(default=0.2, gt=0, le=1)  # a run that ends a larger part of the enrolments is held
+    policy: FieldRules = {}  # whose value holds when both sides changed a field; the rest is as field_policy.DEFAULTS
+    attendance_out: Names = []  # connectors whose SIS is written to; nothing leaves to any other
+    attendance_delay_seconds: int = Field(default=20, ge=0, le=3600)  # in which a correction costs no second write
 
 
 class LogSettings(_Section):
@@ -216,12 +239,17 @@ def _problem(file: str, error: Mapping[str, Any]) -> SettingsProblem:
         close = difflib.get_close_matches(where[-1], getattr(section, "model_fields", {}), n=1)
         fix = f"Did you mean {close[0]}?" if close else "Remove it; homeroom.example.toml lists every key."
         return SettingsProblem(file=file, field=place, message="unknown setting", fix=fix)
-    return SettingsProblem(file=file, field=place, message=error["msg"], fix="homeroom.example.toml explains it.")
+    fix = error.get("ctx", {}).get("fix", "homeroom.example.toml explains it.")
+    return SettingsProblem(file=file, field=place, message=error["msg"], fix=fix)
 
 
 def _check(settings: Settings, file: str) -> list[SettingsProblem]:
     """What can only be judged with everything in view."""
-    problems: list[SettingsProblem] = []
+    problems = [
+        _stray_schedule(name, settings.plugins.enabled, file)
+        for name in settings.sync.schedules
+        if name not in settings.plugins.enabled
+    ]
     if settings.production:
         make = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
         for name, secret in (
@@ -233,3 +261,11 @@ def _check(settings: Settings, file: str) -> list[SettingsProblem]:
                 message = "ENVIRONMENT=production needs a real secret of at least 32 characters here"
                 problems.append(SettingsProblem(file=file, field=name, message=message, fix=make))
     return problems
+
+
+def _stray_schedule(name: str, enabled: Sequence[str], file: str) -> SettingsProblem:
+    close = difflib.get_close_matches(name, enabled, n=1)
+    fix = f"Did you mean {close[0]}?" if close else f"Add {name} to `enabled` in [plugins], or remove its schedule."
+    return SettingsProblem(
+        file=file, field=f"sync.schedules.{name}", message="no enabled plugin has this name", fix=fix
+    )

@@ -6,9 +6,7 @@ import logging
 import sys
 import threading
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -21,10 +19,10 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from homeroom.store import Connection, now_utc
+from homeroom.runs.metrics import SyncCollector, SyncFigures
 from homeroom.types import Event
 
 if TYPE_CHECKING:
@@ -149,57 +147,12 @@ class _QueryTimes(Collector):
         yield family
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncFigures:
-    """What a connector's runs have done in all, and how many seconds ago the last good one ended."""
-
-    connector: str
-    rows: Mapping[str, int]
-    lag: float | None
-
-
-def sync_figures(connection: Connection) -> list[SyncFigures]:
-    """The figures of every connector that has run, from the database: they are the same in every process."""
-    text = (
-        "SELECT connector, SUM(added), SUM(changed), SUM(ended), SUM(unchanged), SUM(dead_letters), "
-        "MAX(CASE WHEN state = 'done' THEN finished_at END) FROM sync_runs WHERE NOT dry_run GROUP BY connector"
-    )
-    now, names = now_utc(), ("added", "changed", "ended", "unchanged", "dead")
-    return [
-        SyncFigures(
-            connector=connector,
-            rows={name: int(count or 0) for name, count in zip(names, counts, strict=True)},
-            lag=None if last is None else (now - datetime.fromisoformat(last)).total_seconds(),
-        )
-        for connector, *counts, last in connection.sql(text)
-    ]
-
-
-class _Syncs(Collector):
-    """The connectors' figures as they were last read."""
-
-    figures: Sequence[SyncFigures] = ()
-
-    def collect(self) -> Iterable[Metric]:
-        """Rows by what became of them, and the lag."""
-        rows = CounterMetricFamily(
-            "homeroom_sync_rows", "Roster rows by what became of them", labels=["connector", "change"]
-        )
-        lag = GaugeMetricFamily("homeroom_sync_lag_seconds", "Since the last good run", labels=["connector"])
-        for one in self.figures:
-            for change, count in one.rows.items():
-                rows.add_metric([one.connector, change], count)
-            if one.lag is not None:
-                lag.add_metric([one.connector], one.lag)
-        return rows, lag
-
-
 class Metrics:
     """The figures of one process, in a registry of its own. Labels are routes, plugins and schools' ids, not people."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self._queries, self._syncs = _QueryTimes(), _Syncs()
+        self._queries, self._syncs = _QueryTimes(), SyncCollector()
         registry.register(self._queries)
         registry.register(self._syncs)
         ProcessCollector(registry=registry)

@@ -13,10 +13,11 @@ import structlog
 
 from homeroom.live.bus import Bus
 from homeroom.live.tail import Tail
+from homeroom.runs.metrics import sync_figures
 from homeroom.settings import LogSettings, Settings
 from homeroom.store import Store, Transaction, new_id
 from homeroom.store import models as m
-from homeroom.telemetry import Metrics, bind_request, configure_logging, redact, sync_figures
+from homeroom.telemetry import Metrics, bind_request, configure_logging, redact
 from tests.services.rows import put
 
 
@@ -217,3 +218,31 @@ async def test_the_connectors_figures_come_from_their_runs(store: Store) -> None
     assert 'homeroom_sync_lag_seconds{connector="skyward"}' not in text
     (lag,) = [line for line in text.splitlines() if line.startswith('homeroom_sync_lag_seconds{connector="oneroster"}')]
     assert 0 <= float(lag.split()[-1]) < 60
+    assert 'homeroom_sync_runs{connector="oneroster",status="done"} 2.0' in text
+    assert 'homeroom_sync_runs{connector="skyward",status="pulling"} 1.0' in text
+    assert 'homeroom_sync_last_success_timestamp_seconds{connector="oneroster"}' in text
+
+
+async def test_what_waits_for_a_person_is_counted(store: Store) -> None:
+    def waiting(tx: Transaction) -> None:
+        tx.insert(m.SyncRun, id="run", connector="oneroster", state="done", started_at=tx.now, finished_at=tx.now)
+        for replayed in (None, None, tx.now):
+            values = {"connector": "oneroster", "run_id": "run", "noun": "user", "location": "line 7", "reason": "why"}
+            tx.insert(m.DeadLetter, **values, replayed_at=replayed)
+        about = {"connector": "oneroster", "noun": "org", "sourced_id": "s", "row_id": "r", "field": "name"}
+        for state in ("open", "settled"):
+            tx.insert(m.SyncConflict, **about, state=state, found_at=tx.now, changed_at=tx.now)
+        tx.insert(m.OutgoingQueue, connector="oneroster", sent=7, confirmed=6, left_out=2)
+        ids = {"student_id": "ann", "school_id": "north", "student_sourced_id": "1", "school_sourced_id": "2"}
+        for state in ("waiting", "waiting", "sent", "differs"):
+            times = {"recorded_at": tx.now, "waiting_since": tx.now, "school_day": tx.now.date()}
+            tx.insert(m.OutgoingMark, id=new_id(), connector="oneroster", state=state, wish="absent", **ids, **times)
+
+    await store.write(waiting)
+    text = rendered(Metrics(), syncs=await store.read(sync_figures))
+    assert 'homeroom_sync_dead_letters{connector="oneroster"} 2.0' in text
+    assert 'homeroom_sync_conflicts{connector="oneroster"} 1.0' in text
+    assert 'homeroom_attendance_out_marks{connector="oneroster",state="waiting"} 2.0' in text
+    assert 'homeroom_attendance_out_marks{connector="oneroster",state="differs"} 1.0' in text
+    assert 'homeroom_attendance_out_total{connector="oneroster",result="confirmed"} 6.0' in text
+    assert 'homeroom_attendance_out_oldest_seconds{connector="oneroster"}' in text

@@ -173,9 +173,7 @@ class Call:
         if self.caller is None:
             return
         identity = self.district.authenticator.confirm(connection, self.caller)
-        self.place = check(
-            connection, identity, self.action, self.place, today=self.today(), seated_later=self.late
-        )
+        self.place = check(connection, identity, self.action, self.place, today=self.today(), seated_later=self.late)
         self.identity = identity
 
     async def admitted(self) -> None:

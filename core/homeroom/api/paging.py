@@ -14,6 +14,9 @@ from quart import current_app
 from homeroom.api.operation import Query
 from homeroom.api.problem import FieldError, Invalid
 
+LARGEST = 2**63 - 1
+"""The largest number that both databases can hold."""
+
 
 class PageQuery(Query):
     """Where a page begins and how long it may be."""
@@ -37,6 +40,15 @@ class PageQuery(Query):
         if not isinstance(found, list) or len(found) != parts or not all(isinstance(part, str) for part in found):
             raise Invalid([FieldError(field="cursor", message="is not a cursor of this list")])
         return found
+
+    def number(self) -> int:
+        """The number after which this page begins, 0 for the first. Raises Invalid for a cursor of another list."""
+        after = self.after(1)
+        if after is None:
+            return 0
+        if not after[0].isdecimal() or not after[0].isascii() or int(after[0][:20]) > LARGEST:
+            raise Invalid([FieldError(field="cursor", message="is not a cursor of this list")])
+        return int(after[0])
 
 
 def cursor_of(key: Sequence[str]) -> str:

@@ -11,9 +11,9 @@ from quart import Blueprint, Response
 
 from homeroom.api.operation import PUBLIC, Answer, Call, operation
 from homeroom.host import Host
+from homeroom.runs.metrics import sync_figures
+from homeroom.runs.overview import overview
 from homeroom.store import StoreError, iso
-from homeroom.store import models as m
-from homeroom.telemetry import sync_figures
 
 system = Blueprint("system", __name__)
 
@@ -41,12 +41,20 @@ class PluginHealth(Answer):
 
 
 class ConnectorHealth(Answer):
-    """One SIS connector: its last run that succeeded, and how its last run ended."""
+    """One SIS connector: its last run that succeeded, how its last run stands, and what waits.
+
+    `ok` is false when its last run failed or is held, or attendance does not go out; `detail` says which.
+    """
 
     name: str
+    ok: bool = True
+    detail: str = Field(default="", examples=["its last run is held for an administrator"])
     last_success: str | None = Field(default=None, examples=["2026-11-23T08:00:00.000000Z"])
     last_state: str | None = Field(default=None, examples=["done"])
+    lag_seconds: float | None = None
+    running: bool = False
     attendance_out: Literal["api", "file", "none"]
+    attendance_waiting: int = 0
 
 
 class Process(Answer):
@@ -88,6 +96,7 @@ async def read_detailed_health(call: Call) -> DetailedHealth:
     redis = Part.model_validate(district.bus.health())
     jobs = Part.model_validate(district.jobs.health())
     fine = database.ok and redis.ok and jobs.ok and all(plugin.ok for plugin in plugins if plugin.state != "off")
+    fine = fine and all(connector.ok for connector in connectors)
     return DetailedHealth(
         status="ok" if fine else "degraded",
         database=database,
@@ -122,20 +131,30 @@ async def _plugins(host: Host) -> list[PluginHealth]:
 
 
 async def _connectors(call: Call) -> list[ConnectorHealth]:
-    answers = [answer for answer in await call.district.host.ask_all("sis_connector") if answer.value is not None]
-    runs = m.SyncRun
-    last = await call.read(lambda c: c.all(runs.select().where(~runs.dry_run).order_by(runs.started_at)))
-    state = {run.connector: run.state for run in last}
-    good = {run.connector: iso(run.finished_at) for run in last if run.state == "done"}
-    return [
-        ConnectorHealth(
-            name=answer.plugin,
-            last_success=good.get(answer.plugin),
-            last_state=state.get(answer.plugin),
-            attendance_out=answer.value.attendance_out,
+    found = []
+    for view in await overview(call.district):
+        state = view.last_run.status if view.last_run is not None else None
+        detail = _trouble(state, view.outgoing.error)
+        health = ConnectorHealth(
+            name=view.name,
+            ok=not detail,
+            detail=detail,
+            last_success=iso(view.last_success) if view.last_success else None,
+            last_state=state,
+            lag_seconds=view.lag_seconds,
+            running=view.running,
+            attendance_out=view.attendance_out,
+            attendance_waiting=view.outgoing.waiting,
         )
-        for answer in answers
-    ]
+        found.append(health)
+    return found
+
+
+def _trouble(state: str | None, outgoing: str | None) -> str:
+    """Why a connector needs somebody to look at it, if it does."""
+    said = {"failed": "its last run failed", "held": "its last run is held for an administrator"}.get(state or "", "")
+    unsent = f"attendance does not go out: {outgoing}" if outgoing else ""
+    return "; ".join(filter(None, (said, unsent)))
 
 
 async def _database(call: Call) -> Part:

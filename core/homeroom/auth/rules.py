@@ -97,6 +97,7 @@ RULES: Mapping[str, Rule] = {
     # running the place
     "plugins.manage": _rule(_DISTRICT),
     "sync.manage": _rule(_DISTRICT, key="sync"),
+    "sync.review": _rule(_DISTRICT),  # what it would change about people, and the questions it leaves
     "users.manage": _rule(_DISTRICT),
     "monitor": _rule(_DISTRICT, key="monitor"),
     "account.self": Rule(anyone=True),
