@@ -26,7 +26,8 @@ from homeroom import (
 from homeroom.testing import services
 from homeroom_oneroster import Bundle, Connector, OneRoster, users
 from homeroom_oneroster import connector as connector_module
-from homeroom_oneroster.table import BadField, BadRow, Row, Table
+from homeroom_oneroster.facts import BadField
+from homeroom_oneroster.table import BadRow, Row, Table
 
 NOW = date(2026, 9, 1)
 SMALL: dict[str, list[list[str]]] = {

@@ -12,7 +12,8 @@ from typing import Literal
 from homeroom import Finding, Noun, OutgoingMark, Page, Pull, Pushed, Record, RowError, SourceError
 from homeroom_oneroster import rows
 from homeroom_oneroster.bundle import Bundle
-from homeroom_oneroster.table import BadField, BadRow
+from homeroom_oneroster.facts import BadField
+from homeroom_oneroster.table import BadRow
 from homeroom_oneroster.users import People
 
 PAGE = 1000
@@ -31,6 +32,7 @@ class Connector:
 
     nouns: tuple[Noun, ...] = ("org", "academicSession", "course", "class", "user", "enrollment")
     attendance_out: Literal["api", "file", "none"] = "none"
+    attendance_level: Literal["class", "day"] = "class"
 
     def __init__(
         self,
@@ -72,7 +74,9 @@ class Connector:
 
     def _open(self) -> Bundle:
         if self.source is None:
-            raise SourceError("no source is set: give one with --source, or set source under [plugins.oneroster]")
+            raise SourceError(
+                "no source is set: give one with --source, or set source or base_url under [plugins.oneroster]"
+            )
         return Bundle.open(self.source, max_bytes=self._max_bytes)
 
     def _pages(self, pull: Pull) -> Generator[Page, None, None]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
-from typing import cast
+from typing import Any, cast
 
-from homeroom import AcademicSession, Class, Course, Enrollment, Org, Record, RecordStatus, User, UserRole
-from homeroom_oneroster.table import BadField, Row
+from homeroom import AcademicSession, Class, Course, Enrollment, Org, Record, RecordStatus, User, UserRole, facts_of
+from homeroom_oneroster.facts import BadField, Facts
 
 ROLES = (
     "administrator",
@@ -26,29 +26,13 @@ ROLES = (
 )
 _ROLES = {name.casefold(): name for name in ROLES}
 
-USER_FIELDS = (
-    "given_name",
-    "family_name",
-    "middle_name",
-    "preferred_given_name",
-    "preferred_family_name",
-    "roles",
-    "agents",
-    "grades",
-    "identifier",
-    "username",
-    "email",
-    "phone",
-    "sms",
-    "birth_date",
-    "enabled",
-)
+USER_FIELDS = facts_of(User)
 
-Reading = Callable[[Row, int], Record]
+Reading = Callable[[Facts, int], Record]
 """Makes a record of a row; the number is added to end dates, in days. Raises BadField."""
 
 
-def org(row: Row, _later: int) -> Org:
+def org(row: Facts, _later: int) -> Org:
     """A row of orgs.csv."""
     if row.status() != "active":
         return Org(sourced_id=row.needed("sourcedId"), name="", kind="school", status="tobedeleted")
@@ -58,10 +42,11 @@ def org(row: Row, _later: int) -> Org:
         kind=row.needed("type"),
         identifier=row.text("identifier"),
         parent=row.text("parentSourcedId"),
+        modified=row.moment("dateLastModified"),
     )
 
 
-def academic_session(row: Row, later: int) -> AcademicSession:
+def academic_session(row: Facts, later: int) -> AcademicSession:
     """A row of academicSessions.csv."""
     if row.status() != "active":
         gone = row.needed("sourcedId")
@@ -79,10 +64,11 @@ def academic_session(row: Row, later: int) -> AcademicSession:
         ends_on=ends_on,
         school_year=row.number("schoolYear"),
         parent=row.text("parentSourcedId"),
+        modified=row.moment("dateLastModified"),
     )
 
 
-def course(row: Row, _later: int) -> Course:
+def course(row: Facts, _later: int) -> Course:
     """A row of courses.csv."""
     if row.status() != "active":
         return Course(sourced_id=row.needed("sourcedId"), title="", status="tobedeleted")
@@ -91,10 +77,11 @@ def course(row: Row, _later: int) -> Course:
         title=row.needed("title"),
         code=row.text("courseCode"),
         org=row.text("orgSourcedId"),
+        modified=row.moment("dateLastModified"),
     )
 
 
-def class_(row: Row, _later: int) -> Class:
+def class_(row: Facts, _later: int) -> Class:
     """A row of classes.csv."""
     if row.status() != "active":
         return Class(sourced_id=row.needed("sourcedId"), title="", school="", status="tobedeleted")
@@ -107,10 +94,11 @@ def class_(row: Row, _later: int) -> Class:
         code=row.text("classCode"),
         kind=row.text("classType") or "scheduled",
         periods=row.listed("periods"),
+        modified=row.moment("dateLastModified"),
     )
 
 
-def enrollment(row: Row, later: int) -> Enrollment:
+def enrollment(row: Facts, later: int) -> Enrollment:
     """A row of enrollments.csv."""
     if row.status() != "active":
         return Enrollment(sourced_id=row.needed("sourcedId"), user="", class_="", role="", status="tobedeleted")
@@ -123,11 +111,12 @@ def enrollment(row: Row, later: int) -> Enrollment:
         primary=row.flag("primary", default=False),
         begins_on=row.day("beginDate"),
         ends_on=row.day("endDate", later=later),
+        modified=row.moment("dateLastModified"),
     )
 
 
-def user_role(row: Row, later: int) -> UserRole:
-    """A row of roles.csv (1.2)."""
+def user_role(row: Facts, later: int) -> UserRole:
+    """A row of roles.csv, or one of a user's `roles` (1.2)."""
     return UserRole(
         role=role_name(row),
         org=row.needed("orgSourcedId"),
@@ -138,17 +127,17 @@ def user_role(row: Row, later: int) -> UserRole:
     )
 
 
-def own_roles(row: Row) -> tuple[UserRole, ...]:
-    """The roles in a row of users.csv itself (1.1): one role, at each of its orgs."""
+def own_roles(row: Facts) -> tuple[UserRole, ...]:
+    """The roles in a user's row itself (1.1): one role, at each of its orgs."""
     name = role_name(row)
     orgs = row.listed("orgSourcedIds")
     if not orgs:
-        raise BadField("orgSourcedIds", "this is empty")
+        raise BadField(row.named("orgSourcedIds"), "this is empty")
     return tuple(UserRole(role=name, org=one, primary=one == orgs[0]) for one in dict.fromkeys(orgs))
 
 
-def user(row: Row) -> User:
-    """A row of users.csv, without what stands elsewhere (roles, guardians of students, birth date)."""
+def user(row: Facts, *, with_agents: bool = True, **beside: Any) -> User:
+    """A person as the row has it, with what stands `beside` it (roles, birth date and how much is told)."""
     sourced_id = row.needed("sourcedId")
     if row.status() != "active":
         return User(sourced_id=sourced_id, given_name="", family_name="", status="tobedeleted")
@@ -162,7 +151,7 @@ def user(row: Row) -> User:
         middle_name=row.text("middleName"),
         preferred_given_name=row.text("preferredGivenName"),
         preferred_family_name=row.text("preferredFamilyName"),
-        agents=row.listed("agentSourcedIds"),
+        agents=row.listed("agentSourcedIds") if with_agents else (),
         grades=row.listed("grades"),
         identifier=row.text("identifier"),
         username=row.text("username"),
@@ -170,10 +159,12 @@ def user(row: Row) -> User:
         phone=row.text("phone"),
         sms=row.text("sms"),
         enabled=row.flag("enabledUser", default=True),
+        modified=row.moment("dateLastModified"),
+        **beside,
     )
 
 
-def role_name(row: Row) -> str:
+def role_name(row: Facts) -> str:
     """The role in OneRoster's spelling; a vendor's own ("ext:…") as it is. Raises BadField for any other."""
     value = row.needed("role")
     name = _ROLES.get(value.casefold())

@@ -7,22 +7,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import IO
 
 from homeroom import SourceError
+from homeroom_oneroster.facts import Facts
 
 _LONGEST = 1024 * 1024  # bytes of one line
-_TRUE = ("true", "1", "yes")
-_FALSE = ("false", "0", "no")
-
-
-class BadField(ValueError):
-    """A value that cannot be taken; the text says why and does not repeat the value."""
-
-    def __init__(self, column: str, reason: str) -> None:
-        super().__init__(reason)
-        self.column = column
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +24,10 @@ class BadRow:
     sourced_id: str | None = None
 
 
-class Row:
+class Row(Facts):
     """One row, its values by column name. `where` is the file and line."""
 
-    __slots__ = ("_columns", "_values", "where")
+    __slots__ = ("_columns", "_values")
 
     def __init__(self, columns: dict[str, int], values: list[str], where: str) -> None:
         self._columns = columns
@@ -49,54 +39,10 @@ class Row:
         position = self._columns.get(column.casefold())
         return None if position is None else self._values[position].strip() or None
 
-    def needed(self, column: str) -> str:
-        """The value. Raises BadField when it is empty."""
-        value = self.text(column)
-        if value is None:
-            raise BadField(column, "this is empty")
-        return value
-
     def listed(self, column: str) -> tuple[str, ...]:
         """The parts of a value that is a list with commas."""
         value = self.text(column)
         return tuple(part for part in (one.strip() for one in value.split(",")) if part) if value else ()
-
-    def flag(self, column: str, *, default: bool) -> bool:
-        """A yes or no. Raises BadField for anything else."""
-        value = (self.text(column) or "").casefold()
-        if not value:
-            return default
-        if value in _TRUE or value in _FALSE:
-            return value in _TRUE
-        raise BadField(column, "this is neither true nor false")
-
-    def day(self, column: str, *, later: int = 0) -> date | None:
-        """A date, `later` days on; a time of day after it is left out. Raises BadField for anything else."""
-        value = self.text(column)
-        if value is None:
-            return None
-        try:
-            return date.fromisoformat(value[:10] if value[10:11] in ("", "T", " ") else value) + timedelta(days=later)
-        except (ValueError, OverflowError):
-            raise BadField(column, "this is not a date (YYYY-MM-DD)") from None
-
-    def number(self, column: str) -> int | None:
-        """A whole number. Raises BadField for anything else."""
-        value = self.text(column)
-        if value is None:
-            return None
-        if not (value.isascii() and value.isdecimal() and len(value) <= 9):  # noqa: PLR2004 - fits every database
-            raise BadField(column, "this is not a whole number")
-        return int(value)
-
-    def status(self) -> str:
-        """Whether the row is "active" (also when empty, as in bulk files) or "tobedeleted". Raises BadField."""
-        value = (self.text("status") or "active").casefold()
-        if value in ("active", "tobedeleted"):
-            return value
-        if value == "inactive":  # OneRoster 1.0's word, still sent by some
-            return "tobedeleted"
-        raise BadField("status", "this is neither active nor tobedeleted")
 
 
 class Table:

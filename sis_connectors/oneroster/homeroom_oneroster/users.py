@@ -13,8 +13,9 @@ from datetime import date
 
 from homeroom import RowError, User, UserRole
 from homeroom_oneroster.bundle import Bundle
+from homeroom_oneroster.facts import BadField
 from homeroom_oneroster.rows import USER_FIELDS, own_roles, user, user_role
-from homeroom_oneroster.table import BadField, BadRow, Row
+from homeroom_oneroster.table import BadRow, Row
 
 SHARE = 4 * 1024**2
 """Bytes of the side files that are kept at a time."""

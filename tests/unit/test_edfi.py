@@ -1,0 +1,308 @@
+"""The Ed-Fi connector beside its simulator: what is read, what changes, and attendance events on their natural key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from homeroom import NOUNS, Enrollment, Noun, OutgoingMark, Page, Pull, SourceError, User
+from homeroom.testing import FakeClock, connector_tests, sample_district, services
+from homeroom_edfi import EdFi, keys
+from homeroom_edfi.connector import Connector
+from homeroom_edfi.simulator import EdFiSimulator
+
+URL = "https://ods.example"
+DAY = date(2026, 9, 14)
+
+TestEdFi = connector_tests(EdFi, simulator=EdFiSimulator, settings={"page_size": 25})
+
+
+class Ods:
+    """A simulator, the connector that reads it, and a clock."""
+
+    def __init__(
+        self, *, misbehave: Collection[str] = (), settings: Mapping[str, Any] | None = None, **how: Any
+    ) -> None:
+        self.simulator = EdFiSimulator(sample_district(students=40), misbehave=misbehave, **how)
+        self.clock = FakeClock()
+        given = services("edfi", http=self.simulator.app, clock=self.clock)
+        made = EdFi.Settings.model_validate({**self.simulator.settings(URL), "page_size": 25, **(settings or {})})
+        self.connector = Connector(made, given)
+
+    async def pages(self, noun: Noun, *, since: datetime | None = None, cursor: str | None = None) -> list[Page]:
+        return [page async for page in self.connector.pull(Pull(noun=noun, since=since, cursor=cursor))]
+
+    async def records(self, noun: Noun, **how: Any) -> list[Any]:
+        return [record for page in await self.pages(noun, **how) for record in page.records]
+
+    def seat(self) -> Enrollment:
+        """A student's seat as the sample has it."""
+        return next(one for one in self.simulator.district.enrollments if one.role == "student")
+
+    async def mark(self, **values: Any) -> OutgoingMark:
+        """A mark of that student in that class, in the connector's ids."""
+        seat = next(one for one in await self.records("enrollment") if one.role == "student")
+        made = OutgoingMark(
+            key="1",
+            student=seat.user,
+            school=seat.school or "",
+            class_=seat.class_,
+            school_day=DAY,
+            status="absent",
+            recorded_at=datetime(2026, 9, 14, 14, tzinfo=UTC),
+        )
+        return replace(made, **values)
+
+    @property
+    def codes(self) -> list[str]:
+        return [event["code"] for event in self.simulator.attendance()]
+
+
+async def test_every_noun_is_read_and_refers_only_to_what_is_there() -> None:
+    ods = Ods()
+    found = {noun: await ods.records(noun) for noun in NOUNS}
+    ids = {noun: {record.sourced_id for record in records} for noun, records in found.items()}
+    sample = ods.simulator.district
+    assert len(found["user"]) == len(sample.users)
+    assert len(found["enrollment"]) == len(sample.enrollments)
+    assert {group.course for group in found["class"]} <= ids["course"]
+    assert {term for group in found["class"] for term in group.terms} <= ids["academicSession"]
+    assert {seat.user for seat in found["enrollment"]} <= ids["user"]
+    assert {seat.class_ for seat in found["enrollment"]} <= ids["class"]
+    assert {agent for user in found["user"] for agent in user.agents} <= ids["user"]
+
+
+async def test_people_have_their_roles_grades_guardians_and_addresses() -> None:
+    ods = Ods()
+    users: list[User] = await ods.records("user")
+    student = next(user for user in users if user.sourced_id.startswith("student:") and user.agents)
+    guardian = next(user for user in users if user.sourced_id == student.agents[0])
+    teacher = next(user for user in users if "-t-" in user.sourced_id)
+    assert student.grades
+    assert student.birth_date is not None
+    assert [role.role for role in student.roles] == ["student"] * len(student.roles)
+    assert guardian.roles[0].role == "guardian"
+    assert guardian.sms is not None
+    assert teacher.roles[0].role == "teacher"
+
+
+async def test_the_last_day_of_an_association_is_still_attended() -> None:
+    ods = Ods()
+    ods.simulator.rows["studentSectionAssociations"][0]["endDate"] = "2026-10-30"
+    seats = await ods.records("enrollment")
+    assert date(2026, 10, 31) in {seat.ends_on for seat in seats}
+    ods = Ods(settings={"end_dates": "exclusive"})
+    ods.simulator.rows["studentSectionAssociations"][0]["endDate"] = "2026-10-30"
+    assert date(2026, 10, 30) in {seat.ends_on for seat in await ods.records("enrollment")}
+
+
+async def test_the_count_of_a_noun_is_that_of_all_its_resources() -> None:
+    pages = await Ods().pages("user")
+    assert [page.total for page in pages[:-1]] == [None] * (len(pages) - 1)
+    assert pages[-1].total == sum(len(page.records) for page in pages)
+
+
+async def test_a_row_that_cannot_be_read_is_told_with_its_place() -> None:
+    ods = Ods()
+    del ods.simulator.rows["students"][1]["lastSurname"]
+    pages = await ods.pages("user")
+    (error,) = [error for page in pages for error in page.errors]
+    assert (error.where, error.field) == ("students, row 2", "lastSurname")
+
+
+async def test_a_later_run_asks_only_for_the_enrolments_that_changed() -> None:
+    ods = Ods()
+    await ods.pages("org")
+    noted = ods.clock.now()
+    ods.clock.move(3600)
+    gone = ods.simulator.remove("studentSectionAssociations")
+    pages = await ods.pages("enrollment", since=noted)
+    (ended,) = [record for page in pages for record in page.records if isinstance(record, Enrollment)]
+    assert (ended.status, ended.user) == ("tobedeleted", f"student:{gone['studentReference']['studentUniqueId']}")
+    assert not any(page.whole for page in pages)
+
+
+async def test_what_was_deleted_and_made_again_is_there() -> None:
+    ods = Ods()
+    await ods.pages("org")
+    noted = ods.clock.now()
+    ods.simulator.add("studentSectionAssociations", ods.simulator.remove("studentSectionAssociations"))
+    last = (await ods.records("enrollment", since=noted))[-1]
+    assert last.status == "active"
+
+
+async def test_a_changed_key_ends_the_old_enrolment() -> None:
+    ods = Ods()
+    await ods.pages("org")
+    noted = ods.clock.now()
+    old = next(one for one in await ods.records("enrollment") if one.role == "student")
+    row = ods.simulator.remove("studentSectionAssociations")
+    change = ods.simulator.gone["studentSectionAssociations"].pop()
+    ods.simulator.renamed["studentSectionAssociations"] = [
+        {"id": change["id"], "changeVersion": change["changeVersion"], "oldKeyValues": change["keyValues"]}
+    ]
+    ods.simulator.add("studentSectionAssociations", {**row, "beginDate": "2026-09-01"})
+    found = await ods.records("enrollment", since=noted)
+    assert (found[0].sourced_id, found[0].status) == (old.sourced_id, "tobedeleted")
+    assert found[1].begins_on == date(2026, 9, 1)
+
+
+@pytest.mark.parametrize("how", [{"with_changes": False}, {}])
+async def test_without_a_version_from_before_everything_is_read(how: dict[str, Any]) -> None:
+    ods = Ods(**how)
+    await ods.pages("org")
+    pages = await ods.pages("enrollment", since=ods.clock.now() - timedelta(days=1))
+    assert all(page.whole for page in pages)
+
+
+async def test_hazard_16_a_changed_category_leaves_one_event() -> None:
+    ods = Ods()
+    mark = await ods.mark()
+    (first,) = await ods.connector.push([mark])
+    (second,) = await ods.connector.push([replace(mark, key="2", status="tardy", held=first.held)])
+    assert (first.held, second.held, second.read_back) == ("Unexcused Absence", "Tardy", True)
+    assert ods.codes == ["Tardy"]
+    writes = [(one.method, one.status) for one in ods.simulator.asked if "AttendanceEvents" in one.path]
+    assert writes[-3:-1] == [("POST", 201), ("DELETE", 204)]  # never without any
+
+
+async def test_hazard_16_ids_that_differ_only_in_case_are_the_same_student() -> None:
+    ods = Ods()
+    mark = await ods.mark()
+    await ods.connector.push([mark])
+    for events in ods.simulator.events.values():
+        for row in events.values():
+            row["studentReference"] = {"studentUniqueId": row["studentReference"]["studentUniqueId"].upper()}
+    (again,) = await ods.connector.push([replace(mark, held="Unexcused Absence")])
+    assert (again.error, len(ods.codes)) == (None, 1)
+
+
+async def test_the_same_mark_twice_is_one_event_and_one_write() -> None:
+    ods = Ods()
+    mark = await ods.mark()
+    await ods.connector.push([mark])
+    before = len([one for one in ods.simulator.asked if one.method == "POST"])
+    (again,) = await ods.connector.push([mark])
+    assert (again.error, again.differs, again.held) == (None, False, "Unexcused Absence")
+    assert len([one for one in ods.simulator.asked if one.method == "POST"]) == before
+
+
+async def test_what_somebody_else_wrote_is_shown_and_overwritten_only_when_chosen() -> None:
+    ods = Ods()
+    mark = await ods.mark()
+    await ods.connector.push([replace(mark, status="excused")])
+    (other,) = await ods.connector.push([mark])
+    assert (other.differs, other.held, ods.codes) == (True, "Excused Absence", ["Excused Absence"])
+    (chosen,) = await ods.connector.push([replace(mark, overwrite=True)])
+    assert (chosen.error, ods.codes) == (None, ["Unexcused Absence"])
+
+
+@pytest.mark.parametrize(
+    ("told", "sent"),
+    [
+        ({"code": "MED", "category": "Excused Absence"}, "Excused Absence"),
+        ({"code": "MED"}, "Unexcused Absence"),
+        ({"category": "Unexcused Absence"}, "Tardy"),
+        ({"code": "FIELD", "category": "Unexcused Absence"}, "In Attendance"),
+    ],
+)
+async def test_the_category_is_the_districts_own_for_a_code_else_what_the_code_stands_for(
+    told: dict[str, str], sent: str
+) -> None:
+    own = {"FIELD": "In Attendance"} | ({"absent": "Tardy"} if "code" not in told else {})
+    ods = Ods(settings={"categories": own})
+    await ods.connector.push([await ods.mark(**told)])
+    assert ods.codes == [sent]
+
+
+async def test_a_withdrawn_mark_leaves_no_event() -> None:
+    ods = Ods()
+    mark = await ods.mark()
+    await ods.connector.push([mark])
+    (gone,) = await ods.connector.push([replace(mark, status=None, held="Unexcused Absence")])
+    assert (gone.error, gone.held, ods.codes) == (None, None, [])
+
+
+async def test_a_district_may_keep_events_only_for_those_not_present() -> None:
+    ods = Ods(settings={"present": "delete"})
+    mark = await ods.mark()
+    await ods.connector.push([mark])
+    (back,) = await ods.connector.push([replace(mark, status="present", held="Unexcused Absence")])
+    assert (back.held, ods.codes) == (None, [])
+
+
+async def test_day_marks_become_school_events_in_the_session_of_that_day() -> None:
+    ods = Ods(settings={"attendance": "school"})
+    (sent,) = await ods.connector.push([await ods.mark(class_=None)])
+    assert (ods.connector.attendance_level, sent.read_back, ods.codes) == ("day", True, ["Unexcused Absence"])
+    (summer,) = await ods.connector.push([await ods.mark(class_=None, school_day=date(2027, 7, 4))])
+    assert summer.error == "the ODS has no session of this school on that day"
+
+
+async def test_a_mark_that_the_ods_refuses_stops_no_other() -> None:
+    ods = Ods()
+    mark = await ods.mark()
+    strange = replace(mark, key="2", student="student:nobody")
+    lost = replace(mark, key="3", class_="no key of a section")
+    good, refused, nowhere = await ods.connector.push([mark, strange, lost])
+    assert good.error is None
+    assert refused.error is not None
+    assert nowhere.error == "the class is no section of this ODS"
+
+
+async def test_a_whole_school_day_costs_two_reads_beside_the_writes() -> None:
+    ods = Ods(settings={"page_size": 500})
+    seats = [one for one in await ods.records("enrollment") if one.role == "student"][:100]
+    mark = await ods.mark()
+    marks = [
+        replace(mark, key=str(n), student=one.user, class_=one.class_, school=one.school or "")
+        for n, one in enumerate(seats)
+        if one.school == mark.school
+    ]
+    ods.simulator.asked.clear()
+    await ods.connector.push(marks)
+    others = [one for one in ods.simulator.asked if one.method != "POST"]
+    assert len(others) == 2
+
+
+async def test_check_names_each_resource_and_category_that_is_missing() -> None:
+    ods = Ods(may_not={"staffs", "studentSectionAttendanceEvents"}, settings={"categories": {"tardy": "Late"}})
+    problems = [finding.problem for finding in await ods.connector.check()]
+    assert problems == [
+        "The key may not read staffs.",
+        "The key may not use studentSectionAttendanceEvents.",
+        "The ODS has no category Late.",
+    ]
+    assert await Ods().connector.check() == []
+
+
+async def test_an_ods_without_change_versions_is_said_to_cost_time() -> None:
+    (finding,) = await Ods(with_changes=False).connector.check()
+    assert "every run reads all enrolments" in finding.problem
+
+
+async def test_an_outage_is_a_failure_and_never_an_empty_school() -> None:
+    with pytest.raises(SourceError, match="maintenance"):
+        await Ods(misbehave={"outage"}).pages("org")
+
+
+async def test_a_foreign_cursor_is_refused() -> None:
+    with pytest.raises(SourceError, match="start a new run"):
+        await Ods().pages("org", cursor="x")
+
+
+def test_paths_begin_with_a_slash() -> None:
+    with pytest.raises(ValidationError, match="begins with /"):
+        EdFi.Settings.model_validate({"base_url": URL, "client_id": "a", "client_secret": "b", "data_path": "data/v3"})
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=5))
+def test_keys_keep_every_character(parts: list[str]) -> None:
+    assert keys.parts_of(keys.joined(*parts)) == parts
