@@ -189,6 +189,7 @@ def test_a_connector_is_known_by_its_methods() -> None:
 
         def __init__(self) -> None:
             self.attendance_out = "none"
+            self.attendance_level = "class"
 
         async def check(self) -> None: ...
         async def pull(self) -> None: ...
