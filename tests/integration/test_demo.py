@@ -10,6 +10,10 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
+import time
+import tomllib
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,9 +30,9 @@ ROLES = {"student", "guardian", "teacher", "school_admin", "district_admin"}
 class Demo:
     """A demo as a process of its own."""
 
-    def __init__(self, cwd: Path, *args: str) -> None:
+    def __init__(self, cwd: Path, *args: str, python: str = sys.executable) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "homeroom", "demo", *args],
+            [python, "-m", "homeroom", "demo", *args],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -57,8 +61,8 @@ class Demo:
 def begin(tmp_path: Path) -> Iterator[Any]:
     begun: list[Demo] = []
 
-    def go(*args: str) -> Demo:
-        begun.append(Demo(tmp_path, *args))
+    def go(*args: str, python: str = sys.executable) -> Demo:
+        begun.append(Demo(tmp_path, *args, python=python))
         return begun[-1]
 
     yield go
@@ -129,10 +133,12 @@ def test_from_nothing_to_a_live_board_that_fills_and_back_to_nothing(begin: Any,
 def test_without_a_terminal_the_board_is_told_line_by_line(begin: Any) -> None:
     demo = begin("--port", "0", "--students", "60")
     lines = [demo.line()]
-    while " marked: " not in lines[-1]:
+    while not lines[-1].startswith("PowerSchool has "):
         lines.append(demo.line())
     told = "\n".join(lines)
     assert "Homeroom serves on http://127.0.0.1:" in told
+    assert "never checked against a live PowerSchool" in told
+    assert " marked: " in told
     for role in ROLES:
         assert f"  {role} " in told
     code, rest = demo.stop(signal.SIGTERM)
@@ -152,7 +158,7 @@ def test_in_a_terminal_the_board_is_drawn_with_the_code(tmp_path: Path) -> None:
     os.close(theirs)
     seen = ""
     try:
-        while not (re.search(r"Code now: \S*\d{6}", plain(seen)) and " present" in seen.partition("Code now")[2]):
+        while not (re.search(r"Code now: \S*\d{6}", plain(seen)) and re.search(r"PowerSchool has [1-9]", plain(seen))):
             seen += os.read(ours, 65536).decode(errors="replace")
         process.send_signal(signal.SIGINT)
         while chunk := read_or_nothing(ours):
@@ -178,14 +184,87 @@ def read_or_nothing(descriptor: int) -> bytes:
         return b""
 
 
-def test_a_demo_can_be_left_alone_by_its_students(begin: Any) -> None:
+def simulated(ready: dict[str, Any]) -> str:
+    """The address of the demo's PowerSchool."""
+    settings = tomllib.loads((Path(ready["dir"]) / "homeroom.toml").read_text(encoding="utf-8"))
+    return str(settings["plugins"]["powerschool"]["base_url"])
+
+
+def codes(url: str, student: str, wanted: str) -> list[str]:
+    """The codes that PowerSchool holds for a student, once the wanted one is among them."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        told = httpx2.get(f"{url}/_simulator/attendance").json()["attendance"]
+        found = [mark["code"] for mark in told if mark["student"] == student]
+        if wanted in found:
+            return found
+        assert time.monotonic() < deadline, f"{wanted} has not arrived: {told}"
+        time.sleep(0.05)  # another process is written to: there is nothing to wait on but its own word
+
+
+def test_a_mark_of_the_teacher_and_its_correction_arrive_in_powerschool(begin: Any) -> None:
     demo = begin("--json", "--port", "0", "--students", "60", "--no-simulate")
     ready = json.loads(demo.line())
-    teacher = next(account for account in ready["accounts"] if account["role"] == "teacher")
-    with sign_in(ready["url"], teacher) as client:
-        seen = asyncio.run(watch(ready["url"], ready["class_id"], client.headers["Authorization"], 0))
-    assert seen[0]["marks"] == [] or all(mark["status"] is None for mark in seen[0]["marks"])
+    accounts = {account["role"]: account for account in ready["accounts"]}
+    sis = simulated(ready)
+    assert httpx2.get(f"{sis}/_simulator/attendance").json() == {"attendance": []}
+
+    with sign_in(ready["url"], accounts["teacher"]) as teacher:
+        seen = asyncio.run(watch(ready["url"], ready["class_id"], teacher.headers["Authorization"], 0))
+        assert all(mark["status"] is None for mark in seen[0]["marks"])
+        with sign_in(ready["url"], accounts["student"]) as student:
+            me = student.get("/auth/me").json()["id"]
+        there = accounts["student"]["email"].partition("@")[0]  # the sample's own id
+        marks = {"marks": [{"student_id": me, "status": "absent"}]}
+        made = teacher.put(f"/sessions/{ready['session_id']}/attendance", json=marks)
+        assert made.status_code == 200, made.text
+        assert codes(sis, there, "A") == ["A"]
+        marks = {"marks": [{"student_id": me, "status": "tardy"}]}
+        teacher.put(f"/sessions/{ready['session_id']}/attendance", json=marks).raise_for_status()
+        assert codes(sis, there, "T") == ["T"]
+
     assert demo.stop(signal.SIGINT)[0] == 0
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(f"{sis}/_simulator/attendance")
+    assert {path.name for path in Path(ready["dir"]).iterdir()} == {"homeroom.db", "homeroom.toml"}
+
+
+def test_a_demo_that_is_killed_takes_its_simulator_along(begin: Any) -> None:
+    demo = begin("--json", "--port", "0", "--students", "30", "--no-simulate")
+    demo.line()
+    family = psutil.Process(demo.process.pid).children(recursive=True)
+    assert family
+    demo.process.kill()
+    assert psutil.wait_procs(family, timeout=SECONDS)[1] == []
+
+
+def installation(path: Path, *, without: tuple[str, ...]) -> str:
+    """The Python of an environment that has everything this one has, but for the modules that begin so."""
+    venv.create(path, with_pip=False, symlinks=os.name == "posix")
+    here = Path(sysconfig.get_path("purelib"))
+    there = Path(sysconfig.get_path("purelib", "venv", {"base": str(path), "platbase": str(path)}))
+    for entry in here.iterdir():
+        left_out = entry.name.removeprefix("_editable_impl_").startswith(without)
+        if not left_out and not (there / entry.name).exists():
+            (there / entry.name).symlink_to(entry)
+    return str(path / "bin" / "python")
+
+
+def test_without_powerschools_connector_and_without_pytest_there_is_still_a_demo(begin: Any, tmp_path: Path) -> None:
+    python = installation(tmp_path / "small", without=("homeroom_powerschool", "pytest", "_pytest"))
+    demo = begin("--port", "0", "--students", "30", "--no-simulate", python=python)
+    assert "Making a district" in demo.line()
+    assert demo.line() == "No PowerSchool connector is installed: the roster is a generated bundle."
+    assert demo.line().startswith("The oneroster connector took ")
+    assert demo.stop(signal.SIGINT)[0] == 0
+
+
+def test_powerschools_simulator_needs_no_pytest(begin: Any, tmp_path: Path) -> None:
+    python = installation(tmp_path / "small", without=("pytest", "_pytest"))
+    assert subprocess.run([python, "-c", "import pytest"], capture_output=True, check=False).returncode == 1
+    demo = begin("--json", "--port", "0", "--students", "30", "--no-simulate", python=python)
+    assert httpx2.get(f"{simulated(json.loads(demo.line()))}/_simulator/attendance").status_code == 200
+    assert demo.stop(signal.SIGTERM)[0] == 0
 
 
 def test_it_can_be_stopped_while_it_still_loads(begin: Any) -> None:

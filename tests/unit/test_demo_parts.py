@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import tomllib
 from collections.abc import AsyncIterator, Mapping
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +22,8 @@ from homeroom.demo.board import Board
 from homeroom.demo.folder import configure, make_folder
 from homeroom.demo.people import fresh_password
 from homeroom.demo.simulation import LAST_SECONDS, ON_TIME_SECONDS, _mistyped, plan_visits
+from homeroom.demo.sis import Sis, holds
+from homeroom.testing.district import first_school_day
 
 NAMES = {"a": "Ana", "b": "Bo", "c": "Cy"}
 
@@ -69,10 +73,11 @@ async def stream(*messages: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any
 
 
 async def test_the_board_is_drawn_and_told(capsys: pytest.CaptureFixture[str]) -> None:
-    await boards.draw(fresh(), stream(mark("a", "present", 1)), lambda: "123456")
+    await boards.draw(fresh(), stream(mark("a", "present", 1)), lambda: "123456", lambda: "PowerSchool has 12 marks")
     drawn = capsys.readouterr().out
     assert "123456" in drawn
     assert "Ana" in drawn
+    assert "PowerSchool has 12 marks" in drawn
     await boards.tell(fresh(), stream(mark("b", "tardy", 2)))
     assert capsys.readouterr().out == "09:00:02  tardy    Bo   (1 of 3 marked: 1 tardy)\n"
 
@@ -128,6 +133,31 @@ def test_each_demo_has_secrets_of_its_own(tmp_path: Path) -> None:
     assert first.security.encryption_key != second.security.encryption_key
     assert second.database.url == f'sqlite:///{tmp_path}/tw"o\\/homeroom.db'
     assert first.plugins.enabled == ("accounts", "rotating_code", "oneroster")
+
+
+def test_marks_go_to_the_sis_that_the_rosters_come_from_and_its_restart_is_told(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "demo")
+    sis = Sis(url="http://127.0.0.1:4711", settings={"base_url": "http://127.0.0.1:4711", "titles": ['a "b"']})
+    settings = configure(folder, "http://127.0.0.1:8000", sis, students=60)
+    assert settings.plugins.enabled == ("accounts", "rotating_code", "powerschool")
+    assert tuple(settings.sync.attendance_out) == ("powerschool",)
+    text = folder.config.read_text(encoding="utf-8")
+    assert tomllib.loads(text)["plugins"]["powerschool"] == dict(sis.settings)
+    assert "homeroom simulate powerschool --port 4711 --students 60" in text
+
+
+def test_marks_are_counted_in_words() -> None:
+    assert [holds(count) for count in (0, 1, 12)] == [
+        "PowerSchool has 0 marks",
+        "PowerSchool has 1 mark",
+        "PowerSchool has 12 marks",
+    ]
+
+
+@pytest.mark.parametrize("today", [date(2027, 1, 1) + timedelta(days=number) for number in range(0, 366, 5)])
+def test_on_any_day_of_the_year_a_school_year_is_under_way(today: date) -> None:
+    begins_on = first_school_day(today)
+    assert timedelta(days=1) <= today - begins_on < timedelta(days=300)
 
 
 def test_without_a_name_the_folder_is_a_temporary_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,17 @@ def ids(offset: int, *misbehave: str, turns: int = 1) -> list[list[str]]:
 GOOD = [user.sourced_id for user in DISTRICT.users]
 
 
+@pytest.mark.parametrize("kind", MISBEHAVIOURS)
+def test_what_was_written_can_be_looked_at_however_the_server_misbehaves(kind: str) -> None:
+    async def look() -> tuple[Any, int]:
+        simulator = PlainSimulator(DISTRICT, misbehave={kind})
+        client = simulator.app.test_client()
+        told = [await (await client.get("/_simulator/attendance")).get_json() for _ in range(5)]
+        return told, len(simulator.asked)
+
+    assert hurried(look()) == ([{"attendance": []}] * 5, 0)
+
+
 def test_a_server_that_behaves_gives_every_row_by_pages() -> None:
     pages = [ids(offset)[0] for offset in range(0, USERS, 10)]
     assert [one for page in pages for one in page] == GOOD

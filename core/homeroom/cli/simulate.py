@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,12 +13,15 @@ import click
 from homeroom.cli.installation import quiet_logs
 from homeroom.cli.output import WrongUsage, example, json_option, print_json
 from homeroom.testing import MISBEHAVIOURS
+from homeroom.testing.simulator import INSPECTION
 
 if TYPE_CHECKING:
+    import socket
+
     from homeroom.testing import Simulator
 
 GROUP = "homeroom.simulators"
-_HOST = "127.0.0.1"
+HOST = "127.0.0.1"
 
 
 @click.command(epilog=example("homeroom simulate powerschool --students 2000 --misbehave 429 --misbehave half"))
@@ -39,27 +44,41 @@ def simulate(*, name: str | None, port: int, students: int, misbehave: tuple[str
         _list(as_json=as_json)
         return
     from homeroom.cli import server
-    from homeroom.testing import sample_district
 
     quiet_logs()
-    simulator = _found(name)(sample_district(students=students), misbehave=misbehave)
-    with server.listen(_HOST, port) as listening:
+    simulator = made(name, students, misbehave)
+    with server.listen(HOST, port) as listening:
         url = server.url_of(listening)
         if as_json:
-            print_json(_facts(name, simulator, url, students))
+            print_json(facts(name, simulator, url, students))
         else:
             _show(simulator, url, students)
-        asyncio.run(_serve(simulator, listening))
+        asyncio.run(_until_signal(simulator, listening))
     click.echo("The simulator has stopped.", err=as_json)
 
 
-async def _serve(simulator: Simulator, listening: Any) -> None:
-    from hypercorn.asyncio import serve
+def made(name: str, students: int, misbehave: Collection[str] = ()) -> Simulator:
+    """The simulator `name`, in a school year that is under way. Raises ClickException when it cannot be had."""
+    from homeroom.testing import sample_district
+    from homeroom.testing.district import first_school_day
 
-    from homeroom.cli import server
+    district = sample_district(students=students, starts_on=first_school_day(datetime.now(UTC).date()))
+    return _found(name)(district, misbehave=misbehave)
 
-    stopping = server.stop_signals()
-    await serve(simulator.app, server.hypercorn_config(listening, None), shutdown_trigger=stopping.wait)
+
+async def serve(simulator: Simulator, listening: socket.socket, stopping: asyncio.Event) -> None:
+    """Serve a simulator on a socket until `stopping` is set."""
+    from hypercorn.asyncio import serve as hypercorn_serve
+
+    from homeroom.cli.server import hypercorn_config
+
+    await hypercorn_serve(simulator.app, hypercorn_config(listening, None), shutdown_trigger=stopping.wait)
+
+
+async def _until_signal(simulator: Simulator, listening: socket.socket) -> None:
+    from homeroom.cli.server import stop_signals
+
+    await serve(simulator, listening, stop_signals())
 
 
 def _found(name: str) -> type[Simulator]:
@@ -89,7 +108,8 @@ def _list(*, as_json: bool) -> None:
         click.echo(f"  {kind:<14} {meaning}")
 
 
-def _facts(name: str, simulator: Simulator, url: str, students: int) -> dict[str, Any]:
+def facts(name: str, simulator: Simulator, url: str, students: int) -> dict[str, Any]:
+    """What --json tells of a simulator that serves on `url`."""
     return {
         "url": url,
         "name": name,
@@ -110,17 +130,19 @@ def _show(simulator: Simulator, url: str, students: int) -> None:
     plugin = simulator.name
     click.echo(f'\nFor homeroom.toml, with "{plugin}" among `enabled` in [plugins]:\n\n[plugins.{plugin}]')
     for key, value in simulator.settings(url).items():
-        click.echo(f"{key} = {_toml(value)}")
-    click.echo(f"\nThen, in another terminal: homeroom sync run {plugin}. Ctrl-C stops the simulator.")
+        click.echo(f"{key} = {toml_value(value)}")
+    click.echo(f"\nAttendance that was written to it: {url}{INSPECTION}")
+    click.echo(f"Then, in another terminal: homeroom sync run {plugin}. Ctrl-C stops the simulator.")
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A setting as it stands in homeroom.toml."""
     match value:
         case bool() | int() | float():
             return json.dumps(value)
         case dict():
-            return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + " }"
+            return "{ " + ", ".join(f"{json.dumps(key)} = {toml_value(one)}" for key, one in value.items()) + " }"
         case list() | tuple():
-            return f"[{', '.join(_toml(one) for one in value)}]"
+            return f"[{', '.join(toml_value(one) for one in value)}]"
         case _:
             return json.dumps(str(value), ensure_ascii=False)

@@ -91,13 +91,21 @@ class Board:
         return moment.astimezone(self.zone).strftime("%H:%M:%S")
 
 
-async def draw(board: Board, stream: AsyncIterator[Mapping[str, Any]], code: Callable[[], str]) -> None:
-    """Draw the board in the terminal until cancelled; `code` is what the teacher's screen shows."""
+async def draw(
+    board: Board, stream: AsyncIterator[Mapping[str, Any]], code: Callable[[], str], note: Callable[[], str]
+) -> None:
+    """Draw the board in the terminal until cancelled; `code` is on the teacher's screen, `note` a line below it."""
     console = Console()
 
     def picture() -> Group:
         head = Text.assemble(("Code now: ", "dim"), (code(), "bold"), "   ", board.summary())
-        return Group(Panel(Group(head, board.table()), title=board.title, subtitle="Ctrl-C stops the demo"))
+        return Group(
+            Panel(
+                Group(head, Text(note(), style="dim"), board.table()),
+                title=board.title,
+                subtitle="Ctrl-C stops the demo",
+            )
+        )
 
     with Live(picture(), console=console, refresh_per_second=4, screen=False, vertical_overflow="ellipsis") as live:
 

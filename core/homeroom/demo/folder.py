@@ -1,4 +1,4 @@
-"""The demo's folder: its settings with secrets of its own, a fresh SQLite database, and a generated roster to load."""
+"""The demo's folder: its settings with secrets of its own, and a fresh SQLite database."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
+from homeroom.cli.simulate import toml_value
+from homeroom.demo import sis as sises
 from homeroom.settings import Settings, load_settings
 
-PLUGINS = ("accounts", "rotating_code", "oneroster")
+if TYPE_CHECKING:
+    from homeroom.demo.sis import Sis
+
+BUNDLE = "oneroster"
+"""The connector that reads a generated bundle, where PowerSchool's is not installed."""
+
+_SEND_SECONDS = 2  # less than a district waits for corrections, so that marks are seen to arrive
 
 _TOML = """\
 # A synthetic district made by `homeroom demo`; nobody in it exists.
@@ -23,7 +33,7 @@ public_base_url = "{url}"
 requests_per_minute = 100000
 
 [database]
-url = "sqlite:///{database}"
+url = {database}
 
 [auth]
 secret_key = "{secret}"
@@ -38,10 +48,21 @@ time_zone = "America/New_York"
 level = "warning"
 
 [plugins]
-enabled = [{plugins}]
+enabled = {enabled}
 
-[plugins.oneroster]
-source = "{roster}"
+"""
+_FROM_SIS = """\
+[sync]
+attendance_out = {names}
+attendance_delay_seconds = {delay}
+
+# {title} was a simulator, which ended with the demo. To go on in this folder, start it again (its marks are gone):
+#   homeroom simulate {name} --port {port} --students {students}
+[plugins.{name}]
+"""
+_FROM_BUNDLE = """\
+[plugins.{name}]
+source = {roster}
 """
 
 
@@ -57,8 +78,13 @@ class DemoFolder:
         return self.path / "homeroom.toml"
 
     @property
+    def database_url(self) -> str:
+        """Its database."""
+        return f"sqlite:///{self.path / 'homeroom.db'}"
+
+    @property
     def roster(self) -> Path:
-        """The OneRoster bundle that was loaded."""
+        """The OneRoster bundle that was loaded, where there is no SIS."""
         return self.path / "roster"
 
 
@@ -74,22 +100,32 @@ def make_folder(path: Path | None) -> DemoFolder:
     return DemoFolder(path=path)
 
 
-def configure(folder: DemoFolder, url: str) -> Settings:
-    """The demo's settings, as any installation's are read: from its homeroom.toml, which is written here."""
+def configure(folder: DemoFolder, url: str, sis: Sis | None = None, *, students: int = 0) -> Settings:
+    """The demo's settings, as any installation's are read: from its homeroom.toml, which is written here.
+
+    Rosters come from `sis`, made for so many students, and marks go there; without one the folder's bundle is read.
+    """
     text = _TOML.format(
         url=url,
-        database=_quoted(folder.path / "homeroom.db"),
+        database=toml_value(folder.database_url),
         secret=secrets.token_urlsafe(48),
         key=secrets.token_urlsafe(48),
-        plugins=", ".join(f'"{name}"' for name in PLUGINS),
-        roster=_quoted(folder.roster),
+        enabled=toml_value(["accounts", "rotating_code", BUNDLE if sis is None else sises.CONNECTOR]),
     )
+    text += _from_sis(sis, students) if sis else _FROM_BUNDLE.format(name=BUNDLE, roster=toml_value(folder.roster))
     descriptor = os.open(folder.config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     return load_settings(folder.config, environment={})
 
 
-def _quoted(path: Path) -> str:
-    """A path inside a TOML string."""
-    return str(path).replace("\\", "\\\\").replace('"', '\\"')
+def _from_sis(sis: Sis, students: int) -> str:
+    head = _FROM_SIS.format(
+        names=toml_value([sises.CONNECTOR]),
+        delay=_SEND_SECONDS,
+        title=sises.TITLE,
+        name=sises.CONNECTOR,
+        port=urlsplit(sis.url).port,
+        students=students,
+    )
+    return head + "".join(f"{key} = {toml_value(value)}\n" for key, value in sis.settings.items())

@@ -1,34 +1,33 @@
-"""The demo's roster: a generated OneRoster bundle, taken in by the sync engine as any district's is."""
+"""The demo's roster: what a SIS or a generated bundle holds, taken in by the sync engine as any district's is."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import click
 
+from homeroom.attendance_out.queue import begin
 from homeroom.cli.installation import loaded, upgrade_now
+from homeroom.runs.connectors import connector
+from homeroom.runs.under_way import options
 from homeroom.sync import RunResult
 from homeroom.sync import run as run_sync
-from homeroom.testing.district import write_bundle
 
 if TYPE_CHECKING:
-    from homeroom.demo.folder import DemoFolder
     from homeroom.settings import Settings
 
-CONNECTOR = "oneroster"
 
+async def load_roster(settings: Settings, name: str) -> RunResult:
+    """Make the database and load everything that the connector `name` reads into it.
 
-async def load_roster(settings: Settings, folder: DemoFolder, *, students: int) -> RunResult:
-    """Generate a bundle, make the database and load the one into the other."""
-    await asyncio.to_thread(write_bundle, folder.roster, students=students)
+    Where marks go back to it, every mark that is made from here on does. Raises ClickException.
+    """
     await upgrade_now(settings)
     async with loaded(settings) as district:
-        answer = await district.host.ask(CONNECTOR, "sis_connector")
-        if answer is None or answer.value is None:
-            out = next((info.reason for info in district.host.plugins if info.name == CONNECTOR), None)
-            raise click.ClickException(f"The {CONNECTOR} connector cannot be used: {out or 'it is not installed'}.")
-        result = await run_sync(district.store, CONNECTOR, answer.value, full=True)
+        source = await connector(district.host, name)
+        result = await run_sync(district.store, name, source, full=True, **options(district))
+        if name in settings.sync.attendance_out:
+            await district.store.write(lambda tx: begin(tx, name))
     if result.status != "done":
-        raise click.ClickException(f"The demo's roster could not be loaded: {result.status}.")
+        raise click.ClickException(f"The demo's roster could not be loaded: {result.status}. {result.reason or ''}")
     return result

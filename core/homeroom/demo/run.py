@@ -7,7 +7,7 @@ import contextlib
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,17 @@ from homeroom.auth.access import today_in
 from homeroom.cli.server import listen, serve_app, stop_signals, url_of
 from homeroom.demo import board as boards
 from homeroom.demo import simulation
-from homeroom.demo.folder import DemoFolder, configure, make_folder
+from homeroom.demo import sis as sises
+from homeroom.demo.folder import BUNDLE, DemoFolder, configure, make_folder
 from homeroom.demo.people import Account, DemoClass, add_accounts, choose_class, hold_school
 from homeroom.demo.roster import load_roster
 from homeroom.district import District
 from homeroom.roster.calendar import zone_of
 from homeroom.roster.names import display_name
-from homeroom.store import Connection
+from homeroom.settings import Settings
+from homeroom.store import Connection, migrate, now_utc
 from homeroom.store import models as m
+from homeroom.testing.district import first_school_day, write_bundle
 
 PORTS_TRIED = 20
 
@@ -45,9 +48,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """A demo that serves."""
+    """A demo that serves; `sis` is where its rosters came from and its marks go, None where that was a bundle."""
 
     url: str
+    sis: sises.Sis | None
     folder: DemoFolder
     group: DemoClass
     session_id: str
@@ -68,18 +72,38 @@ async def run(wish: Wish, *, say: Say, show: Show) -> None:
     try:
         url = url_of(listening)
         folder = make_folder(wish.path)
-        settings = configure(folder, url)
         say(f"Making a district with {wish.students} students in {folder.path} …")
-        began = time.monotonic()
-        loaded = await _or_stopped(stopping, load_roster(settings, folder, students=wish.students))
-        if loaded is None:
-            return
-        say(f"The oneroster connector took {loaded.added} rows in ({time.monotonic() - began:.1f} s).")
-        district = District(settings)
-        stage = _Stage(wish=wish, folder=folder, district=district, url=url, serving=asyncio.Event())
-        await _serve(stage, listening, stopping, show)
+        async with contextlib.AsyncExitStack() as stack:
+            process = await stack.enter_async_context(sises.begun(wish.students)) if sises.is_installed() else None
+            made = await _or_stopped(stopping, _make(wish, folder, url, process, say))
+            if made is None:
+                return
+            settings, sis = made
+            district = District(settings)
+            stage = _Stage(wish=wish, folder=folder, district=district, url=url, sis=sis, serving=asyncio.Event())
+            await _serve(stage, listening, stopping, show)
     finally:
         listening.close()
+
+
+async def _make(
+    wish: Wish, folder: DemoFolder, url: str, process: sises.SisProcess | None, say: Say
+) -> tuple[Settings, sises.Sis | None]:
+    """A district with its roster, and the SIS it came from."""
+    other = process.ready() if process else asyncio.to_thread(_write_bundle, folder, wish.students)
+    say(sises.SAID if process else f"No {sises.TITLE} connector is installed: the roster is a generated bundle.")
+    # Whichever there is, it is made while the database is.
+    sis, _ = await asyncio.gather(other, asyncio.to_thread(migrate.upgrade, folder.database_url))
+    settings = configure(folder, url, sis, students=wish.students)
+    name = sises.CONNECTOR if sis else BUNDLE
+    began = time.monotonic()
+    loaded = await load_roster(settings, name)
+    say(f"The {name} connector took {loaded.added} rows in ({time.monotonic() - began:.1f} s).")
+    return settings, sis
+
+
+def _write_bundle(folder: DemoFolder, students: int) -> None:
+    write_bundle(folder.roster, students=students, starts_on=first_school_day(now_utc().date()))
 
 
 def take_port(port: int | None, say: Say) -> socket.socket:
@@ -118,6 +142,7 @@ class _Stage:
     folder: DemoFolder
     district: District
     url: str
+    sis: sises.Sis | None
     serving: asyncio.Event
 
 
@@ -149,6 +174,7 @@ async def _play(stage: _Stage, show: Show) -> None:
         teacher = await simulation.sign_in(client, by_teacher.email, by_teacher.password)
         ready = Ready(
             url=stage.url,
+            sis=stage.sis,
             folder=stage.folder,
             group=group,
             session_id=await simulation.open_session(teacher, group.id),
@@ -191,13 +217,14 @@ async def _simulate(ready: Ready, client: httpx2.AsyncClient) -> None:
 
 async def show_board(ready: Ready) -> None:
     """The live board, drawn where stdout is a terminal, told line by line elsewhere."""
-    token = ready.teacher.token
-    stream = boards.messages(ready.url, ready.group.id, token)
+    stream = boards.messages(ready.url, ready.group.id, ready.teacher.token)
     board = await ready.district.store.read(lambda c: _board(c, ready))
+    sis = ready.sis
     if not sys.stdout.isatty():
-        await boards.tell(board, stream)
+        async with _beside(sises.watch(sis, click.echo) if sis else None):
+            await boards.tell(board, stream)
         return
-    shown = {"code": "…"}
+    shown = {"code": "…", "sis": sises.holds(0) if sis else ""}
 
     async def watch_code() -> None:
         while True:
@@ -205,11 +232,19 @@ async def show_board(ready: Ready) -> None:
                 shown["code"] = str((await ready.teacher.get(f"/sessions/{ready.session_id}/challenge"))["code"])
             await asyncio.sleep(1)
 
-    watching = asyncio.create_task(watch_code())
+    async with _beside(watch_code(), sises.watch(sis, lambda line: shown.update(sis=line)) if sis else None):
+        await boards.draw(board, stream, lambda: shown["code"], lambda: shown["sis"])
+
+
+@contextlib.asynccontextmanager
+async def _beside(*works: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
+    """Let these go on until what is inside ends."""
+    tasks = [asyncio.create_task(work) for work in works if work is not None]
     try:
-        await boards.draw(board, stream, lambda: shown["code"])
+        yield
     finally:
-        watching.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 def _board(connection: Connection, ready: Ready) -> boards.Board:

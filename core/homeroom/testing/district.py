@@ -26,6 +26,7 @@ Version = Literal["1.1", "1.2"]
 
 SCHOOL = 600  # students of a school, about
 SECTION = 25  # students of a section
+_UNDER_WAY = timedelta(days=290)  # a school year has 300
 DISTRICT = "district"
 YEAR = "year"
 TERMS = ("term-1", "term-2")
@@ -77,6 +78,14 @@ _ALL_FILES = (
     *("academicSessions", "categories", "classes", "classResources", "courses", "courseResources", "demographics"),
     *("enrollments", "lineItems", "orgs", "resources", "results", "roles", "users"),
 )
+
+
+def first_school_day(today: date) -> date:
+    """A `starts_on` of a school year that is under way on `today`, wherever on earth that day is meant."""
+    august = date(today.year, 8, 17)
+    if today <= august:
+        august = date(today.year - 1, 8, 17)
+    return august if today < august + _UNDER_WAY else date(today.year, 5, 1)
 
 
 @dataclass(slots=True, kw_only=True)

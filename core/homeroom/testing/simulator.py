@@ -43,6 +43,9 @@ MISBEHAVIOURS: Mapping[str, str] = {
 }
 """What `homeroom simulate NAME --misbehave KIND` takes."""
 
+INSPECTION = "/_simulator/attendance"
+"""Where every simulator, and no vendor, tells without a sign-in what attendance was written to it."""
+
 _OUTAGE = """<!doctype html><title>Unavailable</title><h1>This page is currently unavailable</h1>
 <p>The system is down for planned maintenance."""
 
@@ -153,6 +156,8 @@ class Simulator:
         return self._count[kind] % nth == 0
 
     async def _before(self) -> ResponseReturnValue | None:
+        if request.path == INSPECTION:
+            return {"attendance": self.attendance()}
         if "outage" in self.misbehave:
             return Response(_OUTAGE, 302, {"Location": self.outage_url, "Content-Type": "text/html"})
         if self._every("429", 3):
@@ -164,6 +169,8 @@ class Simulator:
         return None
 
     async def _after(self, response: Response) -> Response:
+        if request.path == INSPECTION:
+            return response
         json = await request.get_json(silent=True) if request.method != "GET" and request.is_json else None
         self.asked.append(Asked(method=request.method, path=request.path, status=response.status_code, json=json))
         response.headers["Date"] = format_datetime(self.now(), usegmt=True)
