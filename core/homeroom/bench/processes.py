@@ -88,11 +88,15 @@ def _other(kind: str, app: str, port: int) -> list[str]:
 
 @contextlib.contextmanager
 def serving(
-    command: Callable[[int], list[str]], folder: Path, environment: Mapping[str, str] | None = None
+    command: Callable[[int], list[str]],
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    patience: float = _PATIENCE,
 ) -> Iterator[Running]:
     """A server started with `command` on a free port; stopped at the end, whatever happens.
 
-    Raises BenchFailed, with the last lines it wrote, when it does not answer /health.
+    Raises BenchFailed, with the last lines it wrote, when it does not answer /health within `patience` seconds.
     """
     port = free_port()
     started = time.perf_counter()
@@ -107,7 +111,7 @@ def serving(
             start_new_session=True,  # Ctrl-C is ours to take; the server is stopped below
         )
         try:
-            if not _answers(port, process):
+            if not _answers(port, process, patience):
                 raise BenchFailed(f"The server did not start: {_last_lines(said)}")
             yield Running(port=port, pid=process.pid, seconds=time.perf_counter() - started)
             if process.poll() is not None:
@@ -176,8 +180,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _answers(port: int, process: subprocess.Popen[bytes]) -> bool:
-    deadline = time.monotonic() + _PATIENCE
+def _answers(port: int, process: subprocess.Popen[bytes], patience: float) -> bool:
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=5) as connection:
             connection.sendall(_HEALTH)

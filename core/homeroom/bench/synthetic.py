@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import subprocess
@@ -21,11 +22,12 @@ from homeroom.store import models as m
 
 SCHOOL = "school"
 _ROWS = 400
+_PLUGINS = ("accounts", "rotating_code")
 _CONFIG = """
 environment = "production"
 
 [plugins]
-enabled = ["accounts", "rotating_code"]
+enabled = %s
 
 [server]
 requests_per_minute = 100_000_000  # one client stands for a whole district here
@@ -66,15 +68,17 @@ class Group:
 
 
 @contextlib.contextmanager
-def installation(folder: Path, database: str | None = None) -> Iterator[Installation]:
-    """A fresh, migrated installation.
+def installation(
+    folder: Path, database: str | None = None, *, plugins: Mapping[str, Mapping[str, Any]] | None = None
+) -> Iterator[Installation]:
+    """A fresh, migrated installation, with `plugins` (their settings by name) beside those that every bench needs.
 
     `database` names a PostgreSQL server by a URL of any of its databases: one of our own is made there, and dropped at
     the end. By default it is a SQLite file in `folder`.
     """
-    with _database(folder, database) as url:
+    with fresh_database(folder, database) as url:
         config = folder / "homeroom.toml"
-        config.write_text(_CONFIG, encoding="utf-8")
+        config.write_text(_config(plugins or {}), encoding="utf-8")
         environment = {
             **{k: v for k, v in os.environ.items() if k not in FIXED and not k.startswith("HOMEROOM")},
             "HOMEROOM_CONFIG": str(config),
@@ -87,10 +91,19 @@ def installation(folder: Path, database: str | None = None) -> Iterator[Installa
         yield Installation(folder=folder, environment=environment, settings=settings)
 
 
+def _config(plugins: Mapping[str, Mapping[str, Any]]) -> str:
+    """homeroom.toml; a text, number or list in JSON is one in TOML, too."""
+    parts = [_CONFIG % json.dumps([*_PLUGINS, *plugins])]
+    for name, settings in plugins.items():
+        parts += [f"[plugins.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items()), ""]
+    return "\n".join(parts)
+
+
 @contextlib.contextmanager
-def _database(folder: Path, server: str | None) -> Iterator[str]:
+def fresh_database(folder: Path, server: str | None, *, file: str = "homeroom.db") -> Iterator[str]:
+    """The URL of an empty database, a SQLite file in `folder` or one of our own on `server`, dropped at the end."""
     if server is None:
-        yield f"sqlite:///{folder / 'homeroom.db'}"
+        yield f"sqlite:///{folder / file}"
         return
     if not server.startswith(("postgresql://", "postgres://")):
         raise BenchFailed("--database takes a postgresql:// URL; without it the bench runs on SQLite.")

@@ -92,6 +92,17 @@ def start(*, as_json: bool, **options: Any) -> None:
     _measure(run, options, as_json=as_json)
 
 
+@bench.command(epilog=example("homeroom bench sync --students 5000"))
+@_database_option
+@click.option("--students", default=50_000, show_default=True, type=click.IntRange(10, 200_000), help="In the roster.")
+@json_option
+def sync(*, as_json: bool, **options: Any) -> None:
+    """Time of a first full sync, and of a second one."""
+    from homeroom.bench.sync import run
+
+    _measure(run, options, as_json=as_json)
+
+
 def _measure(run: Callable[..., Outcome], options: dict[str, Any], *, as_json: bool) -> None:
     from homeroom.bench.processes import BenchFailed
 

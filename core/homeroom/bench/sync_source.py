@@ -1,0 +1,137 @@
+"""The SIS of `homeroom bench sync`: a vendor's simulator in a process of its own.
+
+With "kept" every answer to a GET is made once, so that afterwards no side of a measurement waits for the simulator's
+own making of pages. Beside the vendor's routes it answers
+
+GET /health          that it serves
+GET /bench/settings  the connector's settings for it
+GET /bench/asked     what it was asked since the last time this was asked, as [method, path with query, status]
+GET /bench/marks     how many marks of attendance were written to it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from homeroom.bench.exchange import HOST
+from homeroom.cli import server
+from homeroom.host import discovery
+from homeroom.testing import sample_district
+from homeroom.testing.simulator import Simulator
+
+Message = dict[str, Any]
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_GROUP = "homeroom.simulators"
+_OK = 200
+
+
+@dataclass(slots=True)
+class _Answer:
+    """One answer as it was sent."""
+
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+
+
+class Source:
+    """An ASGI application around a simulator."""
+
+    def __init__(self, simulator: Simulator, url: str, *, keep: bool) -> None:
+        self._simulator = simulator
+        self._url = url
+        self._keep = keep
+        self._kept: dict[str, _Answer] = {}
+        self._asked: list[tuple[str, str, int]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        app: Any = self._simulator.app
+        path = scope.get("path", "")
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+        elif path == "/health" or path.startswith("/bench/"):
+            await _send(send, _Answer(_OK, [(b"content-type", b"application/json")], self._told(path)))
+        else:
+            await self._serve(app, scope, receive, send)
+
+    async def _serve(self, app: Any, scope: Scope, receive: Receive, send: Send) -> None:
+        target = f"{scope['path']}?{scope['query_string'].decode()}"
+        answer = self._kept.get(target) if scope["method"] == "GET" else None
+        if answer is None:
+            answer = await _answer(app, scope, receive)
+            if self._keep and scope["method"] == "GET" and answer.status == _OK:
+                self._kept[target] = answer
+        self._asked.append((scope["method"], target, answer.status))
+        await _send(send, answer)
+
+    def _told(self, path: str) -> bytes:
+        match path:
+            case "/bench/settings":
+                return orjson.dumps(self._simulator.settings(self._url))
+            case "/bench/asked":
+                asked, self._asked = self._asked, []
+                gc.freeze()  # what is kept is not looked through again and again
+                return orjson.dumps(asked)
+            case "/bench/marks":
+                return orjson.dumps(len(self._simulator.attendance()))
+        return b'{"status": "ok"}'
+
+
+async def _answer(app: Any, scope: Scope, receive: Receive) -> _Answer:
+    answer = _Answer()
+
+    async def take(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            answer.status, answer.headers = message["status"], list(message["headers"])
+        elif message["type"] == "http.response.body":
+            answer.body += message.get("body", b"")
+
+    await app(scope, receive, take)
+    return answer
+
+
+async def _send(send: Send, answer: _Answer) -> None:
+    headers = [(name, value) for name, value in answer.headers if name.lower() != b"content-length"]
+    length = (b"content-length", str(len(answer.body)).encode())
+    await send({"type": "http.response.start", "status": answer.status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+async def _serve(source: Source, listening: Any) -> None:
+    from hypercorn.asyncio import serve
+
+    stopping = server.stop_signals()
+    app: Any = source
+    await serve(app, server.hypercorn_config(listening, None), shutdown_trigger=stopping.wait)
+
+
+def command(name: str, students: int, *, keep: bool) -> Callable[[int], list[str]]:
+    """How to start the simulator `name` on a port."""
+    how = "kept" if keep else "fresh"
+    return lambda port: [sys.executable, "-m", __name__, name, str(students), how, str(port)]
+
+
+def main() -> None:
+    """Serve on the port of the last argument."""
+    name, students, how, port = sys.argv[1:]
+    found: Any = discovery.load(name, _GROUP)
+    simulator: Simulator = found(sample_district(students=int(students)))
+    gc.collect()
+    gc.freeze()
+    with server.listen(HOST, int(port)) as listening:
+        asyncio.run(_serve(Source(simulator, server.url_of(listening), keep=how == "kept"), listening))
+
+
+if __name__ == "__main__":
+    main()
