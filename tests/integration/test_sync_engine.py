@@ -254,10 +254,7 @@ async def test_when_counts_disagree_nothing_is_taken_for_gone(store: Store) -> N
     agreed = await _run(store, ScriptedSis(_without(records, "e-ben"), totals={"enrollment": 3}))
 
     assert (short.ended, agreed.ended) == (0, 1)
-    assert short.reason == (
-        "enrollment: nothing was taken for gone, because the source counts 4 and gave 3. "
-        "Put that right in the source, then: homeroom sync run sis --full"
-    )
+    assert short.reason == "enrollment: nothing was taken for gone, because the source counts 4 and gave 3"
 
 
 async def test_a_row_that_could_not_be_read_is_not_taken_for_gone(store: Store) -> None:
@@ -279,9 +276,7 @@ async def test_with_a_row_that_could_be_anybodys_nobody_is_taken_for_gone(store:
     result = await _run(store, ScriptedSis(_without(records, "ben", "e-ben"), errors=[bad]))
 
     assert _counts(result) == (0, 0, 1, 13)  # enrolments were all readable, so that one has ended
-    assert (result.reason or "").startswith(
-        "user: nothing was taken for gone, because 1 rows could not be told apart. "
-    )
+    assert result.reason == "user: nothing was taken for gone, because 1 rows could not be told apart"
 
 
 async def test_a_part_that_could_not_be_read_hides_nobody(store: Store) -> None:
@@ -577,15 +572,9 @@ async def test_a_failing_source_leaves_everything_as_it_was_and_says_why(store: 
     broken = await _run(store, ScriptedSis(records, failures={("user", 0): [KeyError("Ruiz, Ana")]}))
 
     assert result.status == "held"  # one page only: the failure was never reached, but everybody else would be gone
-    assert (broken.status, broken.reason) == (
-        "failed",
-        "The connector failed (KeyError). Tell its maker what the server's log says.",
-    )
+    assert (broken.status, broken.reason) == ("failed", "the connector failed (KeyError)")
     failed = await _run(store, ScriptedSis(records, failures=failures, page=1))
-    assert (failed.status, failed.reason) == (
-        "failed",
-        "The vendor is closed today. See what to put right with: homeroom sync check sis",
-    )
+    assert (failed.status, failed.reason) == ("failed", "the vendor is closed today")
     after = await store.read(everything)
     assert [row[0] for row in after["enrollments"]] == [row[0] for row in before["enrollments"]]
 
@@ -614,21 +603,6 @@ async def test_a_source_that_says_later_for_ever_fails_the_run(store: Store, mon
     result = await _run(store, ScriptedSis(small_district(), failures=failing))
 
     assert (result.status, result.reason) == ("failed", "busy")
-
-
-async def test_a_source_that_says_later_now_and_then_is_read_to_its_end(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A busy vendor of a large district says it more often than anybody would count, and gets further each time."""
-    monkeypatch.setattr(pulling, "_LONGEST_WAIT", 0.001)
-    records = small_district([f"student-{number}" for number in range(pulling.ATTEMPTS + 3)])
-    failing: dict[Any, list[BaseException]] = {
-        ("user", page): [SourceError("busy", retry_after=60.0)] for page in range(1, pulling.ATTEMPTS + 3)
-    }
-
-    result = await _run(store, ScriptedSis(records, page=1, failures=failing))
-
-    assert (result.status, result.reason) == ("done", None)
 
 
 async def test_a_run_killed_while_it_reads_is_resumed_from_its_checkpoint(store: Store) -> None:
@@ -766,25 +740,6 @@ async def test_a_run_that_lost_its_lease_stops_before_it_writes(store: Store) ->
     held = await store.read(lambda c: c.get(m.Lease, "sync.sis"))
     assert held is not None
     assert held.holder == "another"
-
-
-async def test_a_run_that_another_process_has_gone_on_with_is_left_to_that_one(store: Store) -> None:
-    """A process that slept wakes up: what it says of the run must not undo that it is held."""
-
-    class Asleep(ScriptedSis):
-        async def pull(self, pull: Any) -> Any:
-            async for page in super().pull(pull):
-                if pull.noun == "user":
-                    await store.write(lambda tx: tx.run(m.Lease.update(holder="another")))
-                    await store.write(lambda tx: tx.run(m.SyncRun.update(state="held", reason="Look.")))
-                yield page
-
-    asleep = await _run(store, Asleep(small_district()))
-
-    assert (asleep.status, asleep.reason) == ("failed", "Another run of this connector has taken over.")
-    kept = await store.read(lambda c: sync.result_of(c, asleep.run_id))
-    assert kept is not None
-    assert (kept.status, kept.reason) == ("held", "Look.")
 
 
 async def test_a_lease_is_taken_by_one_and_free_again_when_it_runs_out(store: Store) -> None:

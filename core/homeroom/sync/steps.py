@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypedDict
 
@@ -24,7 +24,6 @@ from homeroom.sync.plan import DiffRow
 from homeroom.sync.reports import RunResult, result_of
 from homeroom.sync.staging import missing, stage_missing, why_nothing_is_missing
 from homeroom.sync.tidy import clear_letters, clear_staged
-from homeroom.sync.told import told
 
 log = structlog.get_logger("homeroom.sync")
 
@@ -77,26 +76,7 @@ class UnderWay:
 
 
 async def carry_out(under_way: UnderWay, by: str | None, steps: Callable[[UnderWay], Awaitable[None]]) -> RunResult:
-    """Do `steps` under the connector's lease, in the name of `by`; what goes wrong is kept with the run.
-
-    Where another process has gone on with the run, it failed here only: what is kept is what that one does.
-    """
-    store, job = under_way.store, under_way.job
-    try:
-        trouble = await _trouble(under_way, by, steps)
-        if trouble is not None:
-            await states.fail(store, job, trouble)
-    finally:
-        await asyncio.shield(store.write(lambda tx: lease.give_back(tx, job.lease, job.holder)))
-    result = await store.read(lambda connection: result_of(connection, job.run_id))
-    assert result is not None  # noqa: S101 - this run began it
-    if trouble is None or result.status == "done":
-        return result
-    return replace(result, status="failed", reason=trouble)
-
-
-async def _trouble(under_way: UnderWay, by: str | None, steps: Callable[[UnderWay], Awaitable[None]]) -> str | None:
-    """What went wrong while the steps were done, in words for an administrator; None when nothing did."""
+    """Do `steps` under the connector's lease, in the name of `by`; what goes wrong is kept with the run."""
     store, job = under_way.store, under_way.job
     try:
         with states.in_name_of(by, job.run_id):
@@ -104,13 +84,17 @@ async def _trouble(under_way: UnderWay, by: str | None, steps: Callable[[UnderWa
                 await steps(under_way)
                 await clear_staged(store, job)
     except Refused as exc:
-        return exc.detail
+        await states.fail(store, job, exc.detail)
     except (SourceError, StoreError) as exc:
-        return told(exc, job.source, job.run_id)
+        await states.fail(store, job, str(exc))
     except Exception as exc:  # noqa: BLE001 - a connector may raise anything, and its words may hold personal data
         log.error("sync_failed", connector=job.source, run_id=job.run_id, error=type(exc).__name__)
-        return f"The connector failed ({type(exc).__name__}). Tell its maker what the server's log says."
-    return None
+        await states.fail(store, job, f"the connector failed ({type(exc).__name__})")
+    finally:
+        await asyncio.shield(store.write(lambda tx: lease.give_back(tx, job.lease, job.holder)))
+    result = await store.read(lambda connection: result_of(connection, job.run_id))
+    assert result is not None  # noqa: S101 - this run began it
+    return result
 
 
 async def find_missing(under_way: UnderWay) -> None:
@@ -175,10 +159,7 @@ async def _acknowledge(under_way: UnderWay, noun: Noun) -> None:
 def _notes(connection: Connection, under_way: UnderWay) -> str | None:
     """Why rows that were not seen were not taken for gone, where they should have been."""
     found = [(noun, why_nothing_is_missing(connection, under_way.job, noun)) for noun in under_way.nouns]
-    what = "; ".join(f"{noun}: nothing was taken for gone, because {why}" for noun, why in found if why)
-    if not what:
-        return None
-    return f"{what}. Put that right in the source, then: homeroom sync run {under_way.job.source} --full"
+    return "; ".join(f"{noun}: nothing was taken for gone, because {why}" for noun, why in found if why) or None
 
 
 class _Unit(Protocol):
