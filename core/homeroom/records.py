@@ -205,11 +205,15 @@ class Page:
 class SourceError(Exception):
     """The source cannot be read; the text is shown to an administrator and holds no personal value.
 
-    `retry` says that it may work later (after `retry_after` seconds where the source named them).
+    `retry` says that it may work later (after `retry_after` seconds where the source named them); `fix` is a sentence
+    that tells the administrator what to do.
     """
 
-    def __init__(self, reason: str, *, retry: bool = False, retry_after: float | None = None) -> None:
+    def __init__(
+        self, reason: str, *, retry: bool = False, retry_after: float | None = None, fix: str | None = None
+    ) -> None:
         super().__init__(reason)
+        self.fix = fix
         self.retry = retry or retry_after is not None
         self.retry_after = retry_after
 

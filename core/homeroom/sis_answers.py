@@ -14,8 +14,15 @@ from homeroom.records import SourceError
 if TYPE_CHECKING:
     import httpx2
 
+_DOWN = "Try again when it is back; nothing here is changed by this."
+_LATER = "Try again later, and ask its support when it goes on."
 BUSY = (429, 503, 509)  # 509: PowerSchool's throttle, as one client has seen it
 _MAX_BYTES = 64 * 1024**2
+_REFUSALS: Mapping[int, tuple[str, str]] = {
+    401: ("the system does not accept our token", "Check the credentials in the connector's settings."),
+    403: ("the system does not permit this", "Give the account that we use there the right to read it."),
+    404: ("the system does not know this address", "Check the address in the connector's settings."),
+}
 
 
 class VendorError(SourceError):
@@ -33,8 +40,9 @@ class VendorError(SourceError):
         retry: bool = False,
         retry_after: float | None = None,
         signing_in: bool = False,
+        fix: str | None = None,
     ) -> None:
-        super().__init__(reason, retry=retry, retry_after=retry_after)
+        super().__init__(reason, retry=retry, retry_after=retry_after, fix=fix)
         self.status = status
         self.data = data
         self.signing_in = signing_in
@@ -72,7 +80,10 @@ def reply_of(response: httpx2.Response, body: bytes) -> Reply:
     status = response.status_code
     if 300 <= status < 400:  # noqa: PLR2004
         raise VendorError(
-            "the system sent us to another page; it is probably down for maintenance", status=status, retry=True
+            "the system sent us to another page; it is probably down for maintenance",
+            status=status,
+            retry=True,
+            fix=_DOWN,
         )
     data = None
     if body.strip():
@@ -95,6 +106,7 @@ def _no_data(response: httpx2.Response, status: int) -> SourceError:
         "the system answered with a page instead of data; it is probably down for maintenance",
         status=status,
         retry=True,
+        fix=_DOWN,
     )
 
 
@@ -102,12 +114,9 @@ def refusal(reply: Reply, after: float | None) -> VendorError:
     """What to say of an answer that refuses; `after` are the seconds that it asks us to wait."""
     status, data = reply.status, reply.data
     if status in BUSY:
-        return VendorError("the system asks us to slow down", status=status, data=data, retry=True, retry_after=after)
+        words, fix = "the system asks us to slow down", "Try again later; set a longer min_interval if it goes on."
+        return VendorError(words, status=status, data=data, retry=True, retry_after=after, fix=fix)
     if status >= 500:  # noqa: PLR2004
-        return VendorError(f"the system failed (status {status})", status=status, data=data, retry=True)
-    words = {
-        401: "the system does not accept our token",
-        403: "the system does not permit this",
-        404: "the system does not know this address",
-    }
-    return VendorError(words.get(status, f"the system refused the request (status {status})"), status=status, data=data)
+        return VendorError(f"the system failed (status {status})", status=status, data=data, retry=True, fix=_LATER)
+    reason, told = _REFUSALS.get(status, (f"the system refused the request (status {status})", None))
+    return VendorError(reason, status=status, data=data, fix=told)

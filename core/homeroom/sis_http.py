@@ -43,6 +43,7 @@ _SAFE = ("GET", "HEAD", "PUT", "DELETE")
 _PATIENCE = 60.0  # seconds that one request may wait for the vendor; the engine waits longer, from the checkpoint
 _DEADLINE = 60.0  # seconds for one whole answer, however slowly it drips
 _EARLY = 30.0  # a token is renewed this many seconds before it ends
+_LONGEST_TOKEN = 86400.0  # one that is good for longer, or for ever, is renewed after a day all the same
 _SENTENCE = 1000  # bytes of an answer in which `token_ended` is looked for
 
 
@@ -183,13 +184,18 @@ class SisHttp:
         reply = await self._send(_Sending(method="POST", url=url, form=form), headers)
         if reply.status in (400, 401, 403):
             raise VendorError(
-                "the client id and secret were refused", status=reply.status, data=reply.data, signing_in=True
+                "the client id and secret were refused",
+                status=reply.status,
+                data=reply.data,
+                signing_in=True,
+                fix="Put those that the system shows now into the connector's settings.",
             )
         if reply.status not in (200, 201):
             raise self._refusal(reply)
         try:
             seconds = reply.data.get("expires_in")
-            return str(reply.data["access_token"]), float(seconds) if seconds not in (None, "") else None
+            good_for = min(float(seconds), _LONGEST_TOKEN) if seconds not in (None, "") else None
+            return str(reply.data["access_token"]), good_for
         except (AttributeError, KeyError, TypeError, ValueError):
             raise SourceError("the answer to the sign-in holds no access token") from None
 
@@ -217,7 +223,8 @@ class SisHttp:
         except (TimeoutError, httpx2.TimeoutException):
             raise Unsure("the system did not answer in time") from None
         except httpx2.ConnectError:
-            raise SourceError("the system cannot be reached", retry=True) from None
+            fix = "Check the address in the settings and the way there, or try again later."
+            raise SourceError("the system cannot be reached", retry=True, fix=fix) from None
         except httpx2.RequestError:
             raise Unsure("the connection broke off in the middle of an answer") from None
         self._note_time(response.headers.get("date"))

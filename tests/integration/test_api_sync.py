@@ -298,7 +298,8 @@ async def test_a_question_is_shown_and_settled_with_who_and_why(api: Served, bun
     (kept,) = (await facts(await api.get("~/sync/conflicts?state=settled", "admin")))["items"]
     assert kept["why"] == "the passport says so"
     assert (await api.post(f"~/sync/conflicts/{one['id']}", "admin", wish)).status_code == 409
-    assert (await api.post("~/sync/conflicts/987654", "admin", wish)).status_code == 404
+    for unknown in ("987654", "x", "9" * 30, f"{'0' * 20}{'9' * 30}"):
+        assert (await api.post(f"~/sync/conflicts/{unknown}", "admin", wish)).status_code == 404
     assert (await api.post(f"~/sync/conflicts/{one['id']}", "admin", {"resolution": "both"})).status_code == 422
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Iterator
@@ -12,17 +11,15 @@ from pathlib import Path
 import httpx2
 import orjson
 import pytest
-from hypercorn.asyncio import serve
 from pydantic import SecretStr
-from quart import Quart
 
 from homeroom import NOUNS, Pull, SisHttp
-from homeroom.cli.server import hypercorn_config, listen, url_of
 from homeroom.testing import sample_district, services
 from homeroom_oneroster import RestConnector
 from homeroom_oneroster.signing import bearer
 from homeroom_oneroster.simulator import OneRosterSimulator
 from tests.services import prism
+from tests.services.judge import judged, on_loopback
 from tests.services.run import NotHere
 
 SPECIFICATION = "oneroster/onerosterv1p2rostersservice_openapi3_v1p0.json"
@@ -48,27 +45,10 @@ def mocked(specification: Path) -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def _served(app: Quart) -> AsyncIterator[str]:
-    stopping = asyncio.Event()
-    with listen("127.0.0.1", 0) as listening:
-        config = hypercorn_config(listening, None)
-        config.graceful_timeout = 0.2
-        task = asyncio.create_task(serve(app, config, shutdown_trigger=stopping.wait))
-        yield url_of(listening)
-        stopping.set()
-        await task
-
-
-@contextlib.asynccontextmanager
 async def _judged(simulator: OneRosterSimulator, specification: Path) -> AsyncIterator[str]:
     """The address of the simulator behind Prism: it answers 422 or 500 where the specification is broken."""
-    async with _served(simulator.app) as url:
-        opened = prism.proxy(specification, f"{url}{simulator.prefixes['1.2']}")
-        judge = await asyncio.to_thread(opened.__enter__)
-        try:
-            yield judge
-        finally:
-            await asyncio.to_thread(opened.__exit__, None, None, None)
+    async with on_loopback(simulator.app) as url, judged(f"{url}{simulator.prefixes['1.2']}", specification) as judge:
+        yield judge
 
 
 @contextlib.asynccontextmanager

@@ -308,8 +308,13 @@ def test_a_run_of_changes_takes_what_changed_and_what_is_announced_as_deleted(
     assert user(store, unsaid.sourced_id).ended is True
 
 
-def test_a_birth_date_that_alone_has_changed_comes_with_the_changes(sqlite_store: Store) -> None:
+@pytest.mark.parametrize("sourced_id", [None, "2047?x=1#y", "50% & more"])
+def test_a_birth_date_that_alone_has_changed_comes_with_the_changes(
+    sqlite_store: Store, sourced_id: str | None
+) -> None:
     district = small_district()
+    if sourced_id is not None:
+        _rename(district, district.people("student")[0].sourced_id, sourced_id)
     load(sqlite_store, simulated(district))
 
     class Apart(OneRosterSimulator):
@@ -332,6 +337,12 @@ def test_a_birth_date_that_alone_has_changed_comes_with_the_changes(sqlite_store
     assert (result.status, result.changed) == ("done", 1)
     assert user(sqlite_store, student.sourced_id).birth_date == date(2011, 2, 3)
     assert schools_of(sqlite_store, student.sourced_id, "student")
+
+
+def _rename(district: SampleDistrict, before: str, after: str) -> None:
+    district.users[:] = [replace(one, sourced_id=after) if one.sourced_id == before else one for one in district.users]
+    seats = district.enrollments
+    seats[:] = [replace(one, user=after) if one.user == before else one for one in seats]
 
 
 def test_what_we_may_see_changes_while_it_is_read_and_the_collection_is_read_again(sqlite_store: Store) -> None:

@@ -374,6 +374,20 @@ async def test_a_run_that_kills_process_after_process_is_given_up(sqlite_store: 
     assert "then start another" in str(run.reason)
 
 
+async def test_a_run_whose_connector_cannot_be_used_any_more_says_so_and_comes_again(sqlite_store: Store) -> None:
+    sis = GatedSis(small_district())
+    one = process(sqlite_store, sis)
+    await one.look()
+    await one.runs.stop()
+    await one.scheduler.step_back()
+    await process(sqlite_store, None).look()  # its settings are wrong by now
+    (run,) = await sqlite_store.read(all_runs)
+    assert run.state == "failed"
+    assert "is no connector that can be used" in str(run.reason)
+    (row,) = await sqlite_store.read(lambda c: c.all(SyncSchedule.select()))
+    assert row.retry_at is not None
+
+
 async def test_a_second_run_of_a_connector_is_refused_and_leaves_no_trace(store: Store) -> None:
     sis = GatedSis(small_district())
     one = process(store, sis, None)

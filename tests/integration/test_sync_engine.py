@@ -13,7 +13,7 @@ from homeroom.records import Class, Enrollment, Org, Page, Record, RowError, Sou
 from homeroom.roster import classes, people
 from homeroom.store import ORIGIN, Refused, Store, new_id
 from homeroom.store import models as m
-from homeroom.sync import DiffRow, RunResult, lease, pulling, staging
+from homeroom.sync import DiffRow, RunResult, lease, pulling, staging, tidy
 from homeroom.sync.job import Job
 from homeroom.types import RoleAt
 from tests.services.scripted_sis import BIOLOGY, ScriptedSis, everything, journal, person, small_district
@@ -254,7 +254,10 @@ async def test_when_counts_disagree_nothing_is_taken_for_gone(store: Store) -> N
     agreed = await _run(store, ScriptedSis(_without(records, "e-ben"), totals={"enrollment": 3}))
 
     assert (short.ended, agreed.ended) == (0, 1)
-    assert short.reason == "enrollment: nothing was taken for gone, because the source counts 4 and gave 3"
+    assert short.reason == (
+        "enrollment: nothing was taken for gone, because the source counts 4 and gave 3. "
+        "Put that right in the source, then: homeroom sync run sis --full"
+    )
 
 
 async def test_a_row_that_could_not_be_read_is_not_taken_for_gone(store: Store) -> None:
@@ -276,7 +279,9 @@ async def test_with_a_row_that_could_be_anybodys_nobody_is_taken_for_gone(store:
     result = await _run(store, ScriptedSis(_without(records, "ben", "e-ben"), errors=[bad]))
 
     assert _counts(result) == (0, 0, 1, 13)  # enrolments were all readable, so that one has ended
-    assert result.reason == "user: nothing was taken for gone, because 1 rows could not be told apart"
+    assert (result.reason or "").startswith(
+        "user: nothing was taken for gone, because 1 rows could not be told apart. "
+    )
 
 
 async def test_a_part_that_could_not_be_read_hides_nobody(store: Store) -> None:
@@ -572,9 +577,15 @@ async def test_a_failing_source_leaves_everything_as_it_was_and_says_why(store: 
     broken = await _run(store, ScriptedSis(records, failures={("user", 0): [KeyError("Ruiz, Ana")]}))
 
     assert result.status == "held"  # one page only: the failure was never reached, but everybody else would be gone
-    assert (broken.status, broken.reason) == ("failed", "the connector failed (KeyError)")
+    assert (broken.status, broken.reason) == (
+        "failed",
+        "The connector failed (KeyError). Tell its maker what the server's log says.",
+    )
     failed = await _run(store, ScriptedSis(records, failures=failures, page=1))
-    assert (failed.status, failed.reason) == ("failed", "the vendor is closed today")
+    assert (failed.status, failed.reason) == (
+        "failed",
+        "The vendor is closed today. See what to put right with: homeroom sync check sis",
+    )
     after = await store.read(everything)
     assert [row[0] for row in after["enrollments"]] == [row[0] for row in before["enrollments"]]
 
@@ -602,7 +613,25 @@ async def test_a_source_that_says_later_for_ever_fails_the_run(store: Store, mon
 
     result = await _run(store, ScriptedSis(small_district(), failures=failing))
 
-    assert (result.status, result.reason) == ("failed", "busy")
+    assert (result.status, result.reason) == (
+        "failed",
+        f"Busy. Try again later with: homeroom sync resume {result.run_id}",
+    )
+
+
+async def test_a_source_that_says_later_now_and_then_is_read_to_its_end(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy vendor of a large district says it more often than anybody would count, and gets further each time."""
+    monkeypatch.setattr(pulling, "_LONGEST_WAIT", 0.001)
+    records = small_district([f"student-{number}" for number in range(pulling.ATTEMPTS + 3)])
+    failing: dict[Any, list[BaseException]] = {
+        ("user", page): [SourceError("busy", retry_after=60.0)] for page in range(1, pulling.ATTEMPTS + 3)
+    }
+
+    result = await _run(store, ScriptedSis(records, page=1, failures=failing))
+
+    assert (result.status, result.reason) == ("done", None)
 
 
 async def test_a_run_killed_while_it_reads_is_resumed_from_its_checkpoint(store: Store) -> None:
@@ -614,6 +643,29 @@ async def test_a_run_killed_while_it_reads_is_resumed_from_its_checkpoint(store:
 
     assert (result.run_id, result.status, _counts(result)) == (failed.run_id, "done", (15, 0, 0, 0))
     assert [(pull.noun, pull.cursor) for pull in sis.pulls] == [("user", "2"), ("enrollment", None)]
+
+
+async def test_what_is_read_again_is_forgotten_a_little_at_a_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check-in waits for no more than one piece, however much was read in vain."""
+    pieces: list[int] = []
+    delete = tidy._delete
+
+    def counted(tx: Any, run_id: str, noun: str, sourced_ids: Sequence[str]) -> None:
+        pieces.append(len(sourced_ids))
+        delete(tx, run_id, noun, sourced_ids)
+
+    failing: dict[Any, list[BaseException]] = {("user", 2): [SourceError("the line was cut")]}
+    sis = ScriptedSis(small_district(), failures=failing, with_cursors=False)
+    failed = await _run(store, sis)
+    monkeypatch.setattr(tidy, "_PIECE", 2)
+    monkeypatch.setattr(tidy, "_delete", counted)
+
+    result = await sync.resume(store, failed.run_id, sis)
+
+    assert (result.status, _counts(result)) == ("done", (15, 0, 0, 0))
+    assert pieces[:3] == [2, 2, 0]
 
 
 async def test_a_source_without_cursors_is_read_again_from_the_start(store: Store) -> None:
@@ -740,6 +792,25 @@ async def test_a_run_that_lost_its_lease_stops_before_it_writes(store: Store) ->
     held = await store.read(lambda c: c.get(m.Lease, "sync.sis"))
     assert held is not None
     assert held.holder == "another"
+
+
+async def test_a_run_that_another_process_has_gone_on_with_is_left_to_that_one(store: Store) -> None:
+    """A process that slept wakes up: what it says of the run must not undo that it is held."""
+
+    class Asleep(ScriptedSis):
+        async def pull(self, pull: Any) -> Any:
+            async for page in super().pull(pull):
+                if pull.noun == "user":
+                    await store.write(lambda tx: tx.run(m.Lease.update(holder="another")))
+                    await store.write(lambda tx: tx.run(m.SyncRun.update(state="held", reason="Look.")))
+                yield page
+
+    asleep = await _run(store, Asleep(small_district()))
+
+    assert (asleep.status, asleep.reason) == ("failed", "Another run of this connector has taken over.")
+    kept = await store.read(lambda c: sync.result_of(c, asleep.run_id))
+    assert kept is not None
+    assert (kept.status, kept.reason) == ("held", "Look.")
 
 
 async def test_a_lease_is_taken_by_one_and_free_again_when_it_runs_out(store: Store) -> None:

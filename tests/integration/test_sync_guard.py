@@ -450,8 +450,8 @@ async def test_hazard_13_a_page_that_comes_twice_ends_nobody_who_stood_on_the_ot
     result = await _run(store, Pages(records, page=500, pages=[Page(records=first), Page(records=last)]))
 
     assert (result.status, result.ended) == ("done", 0)
-    assert result.reason == (
-        "enrollment: nothing was taken for gone, because the source gave 3 of them twice, and others may be left out"
+    assert (result.reason or "").startswith(
+        "enrollment: nothing was taken for gone, because the source gave 3 of them twice, and others may be left out."
     )
 
 
@@ -473,8 +473,8 @@ async def test_hazard_13_a_count_that_moves_while_it_is_read_ends_nobody(store: 
     result = await _run(store, Pages(records, page=500, pages=pages))
 
     assert (result.status, result.ended) == ("done", 0)
-    assert result.reason == (
-        "enrollment: nothing was taken for gone, because the source's own count changed while it was read"
+    assert (result.reason or "").startswith(
+        "enrollment: nothing was taken for gone, because the source's own count changed while it was read."
     )
 
 
@@ -490,7 +490,10 @@ async def test_a_source_that_leads_round_in_circles_fails_the_run(sqlite_store: 
 
     assert (result.status, result.reason) == (
         "failed",
-        "the source gives the same page of enrollment records again and again",
+        (
+            "The source gives the same page of enrollment records again and again. "
+            "Ask its support; nothing here is changed by this."
+        ),
     )
     assert await _current(sqlite_store) == 0
 

@@ -223,7 +223,10 @@ async def test_a_wrong_header_fails_the_run_with_one_clear_reason_and_changes_no
     result = await _load(store, tmp_path / "b")
 
     assert result.status == "failed"
-    assert result.reason == "users.csv has a wrong header: familyName missing in its first line"
+    assert result.reason == (
+        "users.csv has a wrong header: familyName missing in its first line. "
+        "See what to put right with: homeroom sync check oneroster"
+    )
     assert await store.read(everything) == before
 
 
@@ -236,7 +239,8 @@ async def test_a_torn_zip_fails_the_run_and_nothing_that_it_lacks_is_ended(store
 
     result = await _load(store, tmp_path / "torn.zip")
 
-    assert (result.status, result.reason) == ("failed", "torn.zip is damaged or was cut off; send it again")
+    assert result.status == "failed"
+    assert (result.reason or "").startswith("torn.zip is damaged or was cut off; send it again. ")
     assert await store.read(everything) == before
 
 
@@ -254,7 +258,8 @@ async def test_a_zip_whose_content_is_damaged_fails_in_the_middle_and_changes_no
 
     result = await _load(store, tmp_path / "b.zip")
 
-    assert (result.status, result.reason) == ("failed", "users.csv is damaged or was cut off; send it again")
+    assert result.status == "failed"
+    assert (result.reason or "").startswith("users.csv is damaged or was cut off; send it again. ")
     assert await store.read(lambda c: c.sql("SELECT count(*) FROM users")) == [(0,)]
 
 

@@ -269,7 +269,27 @@ async def test_a_connector_that_stumbles_over_every_mark_pauses_the_queue_and_na
     one.room.close(one.room.open().id)
     await failing(one)
     assert one.status().error == "The connector failed (KeyError)."
-    assert [(row.state, row.tries) for row in one.rows()] == [("waiting", 0)] * 3
+    assert [(row.state, row.tries) for row in one.rows()] == [("waiting", 1)] * 3
+
+
+async def test_a_mark_that_a_connector_always_stumbles_over_keeps_no_other_waiting_and_is_listed(
+    sqlite_store: Store,
+) -> None:
+    one = out(sqlite_store)
+    session = one.room.open()
+    one.sis.refused["sis-0"] = KeyError("Ana Ruiz")
+    one.mark(session, one.students[0], "absent")
+    await failing(one)
+    one.mark(session, one.students[1], "absent")
+    for _ in range(TRIES - 1):
+        one.soon()
+        try:
+            await one.send()
+        except SourceError as exc:
+            await pause(one.store, SIS, exc)
+    assert [row.state for row in one.rows()] == ["failed", "sent"]
+    (listed,) = one.problems()
+    assert listed.reason == "The connector failed at this mark (KeyError)."
 
 
 async def test_what_was_answered_before_the_sis_gave_up_is_kept(sqlite_store: Store) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from quart import Response, request
 
 from homeroom import NOUNS, Enrollment, Noun, OutgoingMark, Page, Pull, SourceError, User
 from homeroom.testing import FakeClock, connector_tests, sample_district, services
@@ -115,6 +116,53 @@ async def test_a_row_that_cannot_be_read_is_told_with_its_place() -> None:
     pages = await ods.pages("user")
     (error,) = [error for page in pages for error in page.errors]
     assert (error.where, error.field) == ("students, row 2", "lastSurname")
+
+
+async def test_a_list_beside_the_people_that_stops_early_takes_nobody_s_school_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ods = Ods()
+    rows, given = ods.simulator.rows["studentSchoolAssociations"], ods.simulator.page
+
+    def short(some: Any, offset: int, limit: int) -> Any:
+        return [] if some is rows and offset else given(some, offset, limit)
+
+    monkeypatch.setattr(ods.simulator, "page", short)
+    with pytest.raises(SourceError, match="counts 40 studentSchoolAssociations and gave 25") as caught:
+        await ods.pages("user")
+    assert caught.value.retry
+
+
+async def test_a_row_that_goes_while_the_lists_beside_the_people_are_read_takes_nobody_else_s_school_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ods = Ods()
+    rows, given = ods.simulator.rows["studentSchoolAssociations"], ods.simulator.page
+
+    def shrinking(some: Any, offset: int, limit: int) -> Any:
+        if some is rows and offset:
+            del rows[0]
+        return given(some, offset, limit)
+
+    monkeypatch.setattr(ods.simulator, "page", shrinking)  # somebody deletes one between two pages
+    with pytest.raises(SourceError, match="counts 40 studentSchoolAssociations and gave 39"):
+        await ods.pages("user")
+
+
+@pytest.mark.parametrize("where", ["deletes", "rows"])
+async def test_a_time_behind_a_day_makes_no_other_enrolment_of_it(where: str) -> None:
+    ods = Ods()
+    await ods.pages("org")
+    noted = ods.clock.now()
+    seat = next(one for one in await ods.records("enrollment") if one.role == "student")
+    if where == "rows":
+        ods.simulator.rows["studentSectionAssociations"][0]["beginDate"] += "T00:00:00"
+        assert seat.sourced_id in {one.sourced_id for one in await ods.records("enrollment")}
+        return
+    ods.simulator.remove("studentSectionAssociations")
+    ods.simulator.gone["studentSectionAssociations"][0]["keyValues"]["beginDate"] += "T00:00:00"
+    (ended,) = await ods.records("enrollment", since=noted)
+    assert (ended.sourced_id, ended.status) == (seat.sourced_id, "tobedeleted")
 
 
 async def test_a_later_run_asks_only_for_the_enrolments_that_changed() -> None:
@@ -255,6 +303,24 @@ async def test_a_mark_that_the_ods_refuses_stops_no_other() -> None:
     assert good.error is None
     assert refused.error is not None
     assert nowhere.error == "the class is no section of this ODS"
+
+
+async def test_a_sign_in_that_is_refused_in_the_middle_fails_no_mark_for_good() -> None:
+    ods = Ods()
+    written: list[str] = []
+
+    async def refused() -> Response | None:
+        if request.path == "/oauth/token" and written:
+            return Response('{"error": "invalid_client"}', 400, {"Content-Type": "application/json"})
+        if request.method == "POST" and "AttendanceEvents" in request.path:
+            ods.simulator.expire_tokens()
+            written.append(request.path)
+        return None
+
+    ods.simulator.app.before_request(refused)
+    mark = await ods.mark()
+    with pytest.raises(SourceError, match="client id and secret were refused"):
+        await ods.connector.push([mark])
 
 
 async def test_a_whole_school_day_costs_two_reads_beside_the_writes() -> None:

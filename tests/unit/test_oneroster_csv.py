@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import csv
 import io
 import stat
+import threading
 import zipfile
 from collections.abc import Sequence
 from datetime import date
@@ -286,6 +288,41 @@ async def test_reading_on_in_a_bundle_that_has_changed_is_refused(tmp_path: Path
         await pages(source, "org", page.cursor)
     with pytest.raises(SourceError, match="place to read on"):
         await pages(source, "org", "not-a-cursor")
+
+
+async def test_a_bundle_that_is_still_being_written_while_it_is_read_is_never_taken_for_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nightly export is half copied: whoever is not in the file yet would be taken for gone."""
+    monkeypatch.setattr(connector_module, "PAGE", 1)
+    reading = Connector(write(tmp_path, SMALL)).pull(Pull(noun="user"))
+    await anext(reading)
+    write(tmp_path, {**SMALL, "users": [*SMALL["users"], ["ben", "", "", "Ben", "Ruiz", "", "", ""]]})
+    with pytest.raises(SourceError, match="changed while it was read"):
+        _ = [page async for page in reading]
+
+
+async def test_ending_in_the_middle_of_a_long_round_keeps_the_loop_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, told = threading.Event(), threading.Event(), []
+
+    def slowly(*_: Any) -> Any:
+        begun.set()
+        told.append(go_on.wait(5))
+        yield from ()
+
+    monkeypatch.setattr(connector_module, "_records", slowly)
+    source = write(tmp_path, SMALL)
+    reading = asyncio.create_task(pages(source, "org"))
+    await asyncio.to_thread(begun.wait)
+    reading.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    go_on.set()  # too late where the loop waits for the round
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert told == [True]
 
 
 async def test_a_wrong_header_is_one_error_that_names_every_file_and_column(tmp_path: Path) -> None:

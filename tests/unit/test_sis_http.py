@@ -233,6 +233,18 @@ def test_a_token_is_fetched_once_and_used_until_shortly_before_its_end() -> None
     assert asked[-1][2] == "Bearer token-2"
 
 
+def test_a_token_without_an_end_in_sight_is_used_like_any_other() -> None:
+    async def ask() -> Vendor:
+        vendor = Vendor()
+        vendor.token_seconds = 2**63 - 1  # what Java calls for ever
+        client = http(vendor, token=credentials())
+        await client.get("/a")
+        await client.get("/b")
+        return vendor
+
+    assert [path for _, path, _ in hurried(ask()).asked] == ["/api/token", "/api/a", "/api/b"]
+
+
 def test_a_refused_token_is_replaced_once_and_then_it_is_refused() -> None:
     vendor = Vendor(({}, 401))
 

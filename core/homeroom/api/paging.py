@@ -46,9 +46,18 @@ class PageQuery(Query):
         after = self.after(1)
         if after is None:
             return 0
-        if not after[0].isdecimal() or not after[0].isascii() or int(after[0][:20]) > LARGEST:
+        number = number_of(after[0])
+        if number is None:
             raise Invalid([FieldError(field="cursor", message="is not a cursor of this list")])
-        return int(after[0])
+        return number
+
+
+def number_of(text: str) -> int | None:
+    """The number that a text in a request stands for; None for any other, and for one that no database can hold."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST))):
+        return None
+    number = int(text)
+    return number if number <= LARGEST else None
 
 
 def cursor_of(key: Sequence[str]) -> str:

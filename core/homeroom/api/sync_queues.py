@@ -10,7 +10,7 @@ from quart import Blueprint
 
 from homeroom import attendance_out
 from homeroom.api.operation import Answer, Body, Call, operation
-from homeroom.api.paging import LARGEST, PageQuery, cursor_of
+from homeroom.api.paging import LARGEST, PageQuery, cursor_of, number_of
 from homeroom.records import Noun
 from homeroom.runs.connectors import connector
 from homeroom.runs.overview import people_in
@@ -206,9 +206,9 @@ async def list_conflicts(call: Call, query: ConflictQuery) -> SyncConflictList:
 @operation("sync.review", body=Settlement, answers=SyncConflict, problems=(404, 409))
 async def settle_conflict(call: Call, conflict_id: str, body: Settlement) -> SyncConflict:
     """Settle one question; what was chosen is kept with who and why."""
-    if not (conflict_id.isascii() and conflict_id.isdecimal() and int(conflict_id[:20]) <= LARGEST):
+    number, choice = number_of(conflict_id), body.model_dump()
+    if number is None:
         raise not_found("There is no such question.")
-    number, choice = int(conflict_id), body.model_dump()
     settled = await call.write(lambda tx: settle(tx, number, **choice, by=call.me.subject))
     await _disclose(call, [(settled.noun, settled.row_id)], {settled.field})
     return _conflict(settled)

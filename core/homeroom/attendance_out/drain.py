@@ -98,7 +98,9 @@ async def _push(
 ) -> tuple[Sequence[Pushed], SourceError | None]:
     """The answers that came, and why there are no more.
 
-    A connector that stumbles over one mark is given them one by one, so that only that one is left.
+    A connector that stumbles over one mark is given them one by one, so that only that one is left. One that stumbles
+    over all of them takes none for now, and still each was tried: else a mark that it can never take would be sent
+    alone for ever, and every other one would wait behind it.
     """
     try:
         return await _asked(connector, batch), None
@@ -109,7 +111,7 @@ async def _push(
         failed = SourceError(f"The connector failed ({type(exc).__name__}).", retry=True)
     answers: list[Pushed] = []
     stumbled: list[Pushed] = []
-    for mark in batch if len(batch) > 1 else ():
+    for mark in batch:
         try:
             answers += await _asked(connector, [mark])
         except SourceError as exc:
@@ -117,7 +119,7 @@ async def _push(
         except Exception as exc:  # noqa: BLE001 - as above
             reason = f"The connector failed at this mark ({type(exc).__name__})."
             stumbled.append(Pushed(key=mark.key, error=reason, retry=True))
-    return ((*answers, *stumbled), None) if answers else ((), failed)
+    return (*answers, *stumbled), None if answers else failed
 
 
 async def _asked(connector: SisConnector, marks: Sequence[OutgoingMark]) -> Sequence[Pushed]:

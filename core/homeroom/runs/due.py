@@ -91,9 +91,12 @@ def claim(tx: Transaction, wish: Wish, run_id: str) -> None:
 
 
 def settle(tx: Transaction, run_id: str, *, failed: bool) -> None:
-    """Note that a claimed run has ended; after a failure its schedules come again, after longer and longer waits."""
-    task = tx.get(SyncTask, run_id)
-    if task is None:
+    """Note that a claimed run has ended; after a failure its schedules come again, after longer and longer waits.
+
+    The claim of one that another process has gone on with is left to that one.
+    """
+    task, run = tx.get(SyncTask, run_id), tx.get(SyncRun, run_id)
+    if task is None or (run is not None and run.state not in _OVER):
         return
     for schedule in filter(None, task.schedules.split("\n")):
         row = _row(tx, task.connector, schedule)

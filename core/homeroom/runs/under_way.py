@@ -131,7 +131,11 @@ class SyncRuns:
         elif task.dry_run:
             await store.write(partial(_give_up, run_id=run_id, reason="the server stopped during it. Start it again"))
         else:
-            source = await connector(self.home.host, task.connector)
+            try:
+                source = await connector(self.home.host, task.connector)
+            except Refused as exc:
+                await store.write(partial(_give_up, run_id=run_id, reason=exc.detail))
+                return
             work = sync.resume(store, run_id, source, started_by=task.started_by, **options(self.home))
             await self._launch(run_id, task.connector, work)
 

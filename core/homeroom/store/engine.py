@@ -88,7 +88,8 @@ class Store:
     """The database of one district.
 
     `url` is `sqlite:///PATH` or `postgresql://…`. Opening starts the threads; `close` lets what is queued finish.
-    `committed` holds callbacks that the writer thread calls after each commit that entered rows in the journal.
+    `committed` holds callbacks that the writer thread calls after each commit that entered rows in the journal, `done`
+    counts the units of work that were carried out or refused.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class Store:
         self._gate = threading.Lock()
         self._closed = False
         self.failing: str | None = None
+        self.done = 0
         names = ", ".join(getattr(Journal, name).column_name for name in JOURNAL_COLUMNS)
         self._insert = f"INSERT INTO journal ({names})"
         self._insert_many = f"{self._insert} SELECT {names} FROM json_populate_recordset(NULL::journal, %s::json)"  # noqa: S608 - names are ours
@@ -224,6 +226,7 @@ class Store:
             else:
                 self.failing = None
             break
+        self.done += len(jobs)
         _deliver(jobs)
         if any(job.rows for job in jobs):
             self._tell()

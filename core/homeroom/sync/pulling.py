@@ -7,22 +7,27 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import datetime
 from functools import partial
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
 from homeroom.records import Noun, Page, Pull, SisConnector, SourceError
-from homeroom.sync.staging import begin_noun, checkpoint, complete_noun, prepare, stage
+from homeroom.sync.courtesy import Courtesy
+from homeroom.sync.staging import begin_noun, checkpoint, complete_noun, is_in_vain, prepare, stage
 from homeroom.sync.steps import UnderWay
+from homeroom.sync.tidy import clear_noun
 
-ATTEMPTS = 5  # how often a noun is read on after the source said "later", as long as nothing more comes
+ATTEMPTS = 5  # how often a noun is read on without getting any further, when the source says "later"
 _LONGEST_WAIT = 300.0
 
 
 async def pull_noun(under_way: UnderWay, connector: SisConnector, noun: Noun, since: datetime | None) -> None:
     """Read one noun to its end into staging. Raises SourceError when the source cannot be read, or goes in circles."""
     store, job = under_way.store, under_way.job
+    courtesy = Courtesy(store)
+    fruitless_since = 0
+    seen: set[int] = set()
     attempts = AsyncRetrying(
         retry=retry_if_exception(lambda exc: isinstance(exc, SourceError) and exc.retry),
-        stop=stop_after_attempt(ATTEMPTS),
+        stop=lambda state: state.attempt_number - fruitless_since >= ATTEMPTS,
         wait=_wait,
         reraise=True,
     )
@@ -31,28 +36,36 @@ async def pull_noun(under_way: UnderWay, connector: SisConnector, noun: Noun, si
             point = await store.read(lambda connection: checkpoint(connection, job, noun))
             if point is not None and point.complete:
                 return
+            if is_in_vain(point):
+                await clear_noun(store, job, noun)
             cursor = await store.write(lambda tx: begin_noun(tx, job, noun))
             done = point.pulled if point is not None and cursor is not None else 0
+            seen = {*seen, hash(cursor)} if cursor is not None else set()
             pages = connector.pull(Pull(noun=noun, cursor=cursor, since=since))
-            async with _closing(_onward(pages, noun, cursor)) as onward:
+            async with _closing(_onward(pages, noun, seen)) as onward:
                 async for page in onward:
                     prepared = await store.read(partial(prepare, job=job, noun=noun, page=page))
                     prepared.before = done
                     prepared.delta = page.delta or (since is not None and not page.whole)
                     await store.write(partial(stage, job=job, prepared=prepared))
                     done += prepared.pulled
+                    if page.cursor is not None:
+                        fruitless_since = attempt.retry_state.attempt_number - 1
                     under_way.tell("pulling", noun, done, page.total)
+                    await courtesy.give_way()
             await store.write(lambda tx: complete_noun(tx, job, noun))
 
 
-async def _onward(pages: AsyncIterator[Page], noun: Noun, cursor: str | None) -> AsyncIterator[Page]:
-    """`pages`, as long as each leads on: a cursor that was there before would lead round for ever."""
-    seen = {hash(cursor)} if cursor is not None else set()
+async def _onward(pages: AsyncIterator[Page], noun: Noun, seen: set[int]) -> AsyncIterator[Page]:
+    """`pages`, as long as each leads on: a cursor whose hash was `seen` before would lead round for ever."""
     async with _closing(pages):
         async for page in pages:
             if page.cursor is not None:
                 if hash(page.cursor) in seen:
-                    raise SourceError(f"the source gives the same page of {noun} records again and again")
+                    raise SourceError(
+                        f"the source gives the same page of {noun} records again and again",
+                        fix="Ask its support; nothing here is changed by this.",
+                    )
                 seen.add(hash(page.cursor))
             yield page
 

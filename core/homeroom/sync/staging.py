@@ -156,19 +156,23 @@ def stage_again(tx: Transaction, job: Job, rows: Sequence[tuple[Any, ...]]) -> N
 
 
 def begin_noun(tx: Transaction, job: Job, noun: Noun) -> str | None:
-    """The cursor to read on from; what was staged without a cursor to go on from is forgotten and read again."""
+    """The cursor to read on from; where there is none, it is read again, and what was staged is gone (`is_in_vain`)."""
     job.check_lease(tx)
     row = checkpoint(tx, job, noun)
     if row is None:
         tx.insert(SyncCheckpoint, run_id=job.run_id, noun=noun)
         return None
-    if row.cursor is None and row.pulled:
-        tx.write_sql("DELETE FROM staged_rows WHERE run_id = ? AND noun = ?", [job.run_id, noun])
+    if is_in_vain(row):
         tx.write_sql("DELETE FROM dead_letters WHERE run_id = ? AND noun = ?", [job.run_id, noun])
         again: dict[str, Any] = {"pulled": 0, "given": 0, "unreadable": 0, "total": None, "moved": False}
         tx.run(SyncCheckpoint.update(**again).where(*_at(job, noun)))
     cursor: str | None = row.cursor
     return cursor
+
+
+def is_in_vain(point: SyncCheckpoint | None) -> bool:
+    """Whether rows were staged without a cursor from which reading could go on after them."""
+    return point is not None and not point.complete and point.cursor is None and point.pulled > 0
 
 
 def complete_noun(tx: Transaction, job: Job, noun: Noun) -> None:

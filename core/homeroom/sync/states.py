@@ -143,9 +143,14 @@ async def finish(store: Store, job: Job, reason: str | None) -> None:
 
 
 async def fail(store: Store, job: Job, reason: str) -> None:
-    """Keep why the run failed; what it has staged stays, so that it can be resumed."""
+    """Keep why the run failed; what it has staged stays, so that it can be resumed.
+
+    A run that another process has taken over is that process's to tell about.
+    """
 
     def unit(tx: Transaction) -> None:
+        if not lease.is_held(tx, job.lease, job.holder):
+            return
         values = {"state": "failed", "reason": reason, "finished_at": tx.now}
         tx.run(SyncRun.update(**values).where(SyncRun.id == job.run_id, SyncRun.state != "done"))
 

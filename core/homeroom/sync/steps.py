@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypedDict
 
@@ -18,14 +18,18 @@ from homeroom.store.models import SyncRun
 from homeroom.sync import lease, states
 from homeroom.sync.apply import Answers, Applied, apply_next, end_next
 from homeroom.sync.conflicts import acknowledge
+from homeroom.sync.courtesy import Courtesy
 from homeroom.sync.guard import Alarm, Guard, judge
 from homeroom.sync.job import Job
 from homeroom.sync.plan import DiffRow
 from homeroom.sync.reports import RunResult, result_of
 from homeroom.sync.staging import missing, stage_missing, why_nothing_is_missing
 from homeroom.sync.tidy import clear_letters, clear_staged
+from homeroom.sync.told import told
 
 log = structlog.get_logger("homeroom.sync")
+
+_SO_FAR = "UPDATE sync_runs SET phase = ?, noun = ?, done = ?, total = NULL WHERE id = ?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +80,26 @@ class UnderWay:
 
 
 async def carry_out(under_way: UnderWay, by: str | None, steps: Callable[[UnderWay], Awaitable[None]]) -> RunResult:
-    """Do `steps` under the connector's lease, in the name of `by`; what goes wrong is kept with the run."""
+    """Do `steps` under the connector's lease, in the name of `by`; what goes wrong is kept with the run.
+
+    Where another process has gone on with the run, it failed here only: what is kept is what that one does.
+    """
+    store, job = under_way.store, under_way.job
+    try:
+        trouble = await _trouble(under_way, by, steps)
+        if trouble is not None:
+            await states.fail(store, job, trouble)
+    finally:
+        await asyncio.shield(store.write(lambda tx: lease.give_back(tx, job.lease, job.holder)))
+    result = await store.read(lambda connection: result_of(connection, job.run_id))
+    assert result is not None  # noqa: S101 - this run began it
+    if trouble is None or result.status == "done":
+        return result
+    return replace(result, status="failed", reason=trouble)
+
+
+async def _trouble(under_way: UnderWay, by: str | None, steps: Callable[[UnderWay], Awaitable[None]]) -> str | None:
+    """What went wrong while the steps were done, in words for an administrator; None when nothing did."""
     store, job = under_way.store, under_way.job
     try:
         with states.in_name_of(by, job.run_id):
@@ -84,17 +107,13 @@ async def carry_out(under_way: UnderWay, by: str | None, steps: Callable[[UnderW
                 await steps(under_way)
                 await clear_staged(store, job)
     except Refused as exc:
-        await states.fail(store, job, exc.detail)
+        return exc.detail
     except (SourceError, StoreError) as exc:
-        await states.fail(store, job, str(exc))
+        return told(exc, job.source, job.run_id)
     except Exception as exc:  # noqa: BLE001 - a connector may raise anything, and its words may hold personal data
         log.error("sync_failed", connector=job.source, run_id=job.run_id, error=type(exc).__name__)
-        await states.fail(store, job, f"the connector failed ({type(exc).__name__})")
-    finally:
-        await asyncio.shield(store.write(lambda tx: lease.give_back(tx, job.lease, job.holder)))
-    result = await store.read(lambda connection: result_of(connection, job.run_id))
-    assert result is not None  # noqa: S101 - this run began it
-    return result
+        return f"The connector failed ({type(exc).__name__}). Tell its maker what the server's log says."
+    return None
 
 
 async def find_missing(under_way: UnderWay) -> None:
@@ -159,7 +178,10 @@ async def _acknowledge(under_way: UnderWay, noun: Noun) -> None:
 def _notes(connection: Connection, under_way: UnderWay) -> str | None:
     """Why rows that were not seen were not taken for gone, where they should have been."""
     found = [(noun, why_nothing_is_missing(connection, under_way.job, noun)) for noun in under_way.nouns]
-    return "; ".join(f"{noun}: nothing was taken for gone, because {why}" for noun, why in found if why) or None
+    what = "; ".join(f"{noun}: nothing was taken for gone, because {why}" for noun, why in found if why)
+    if not what:
+        return None
+    return f"{what}. Put that right in the source, then: homeroom sync run {under_way.job.source} --full"
 
 
 class _Unit(Protocol):
@@ -171,14 +193,14 @@ async def _apply(under_way: UnderWay, noun: Noun, phase: str, unit: _Unit) -> No
     store, job = under_way.store, under_way.job
     on_diff = under_way.options.get("on_diff")
     resolve = under_way.options.get("resolve")
+    courtesy = Courtesy(store)
     after: str | None = ""
     done = 0
 
     def next_unit(tx: Transaction, after: str, before: int, answers: Answers) -> Applied:
         applied = unit(tx, job, noun, after, answers)
         if applied.rows:
-            values = {"phase": phase, "noun": noun, "done": before + applied.rows, "total": None}
-            tx.run(SyncRun.update(**values).where(SyncRun.id == job.run_id))
+            tx.write_sql(_SO_FAR, (phase, noun, before + applied.rows, job.run_id))
         return applied
 
     while after is not None:
@@ -194,6 +216,7 @@ async def _apply(under_way: UnderWay, noun: Noun, phase: str, unit: _Unit) -> No
         done += applied.rows
         if applied.rows:
             under_way.tell(phase, noun, done)
+            await courtesy.give_way()
         after = applied.after
 
 

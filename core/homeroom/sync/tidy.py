@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
+from homeroom.records import Noun
 from homeroom.store import Store, Transaction, now_utc
 from homeroom.sync.bulk import select_in
 from homeroom.sync.job import Job
@@ -20,10 +21,32 @@ async def clear_staged(store: Store, job: Job) -> None:
         pass
 
 
+async def clear_noun(store: Store, job: Job, noun: Noun) -> None:
+    """Delete what this run has staged of one noun, to read it again."""
+    while await store.write(lambda tx: _clear_noun(tx, job, noun)):
+        pass
+
+
 async def clear_letters(store: Store, job: Job) -> None:
     """Delete letters of earlier dry runs, and of earlier runs about rows that this one has read again, or not found."""
     while await store.write(lambda tx: _clear_letters(tx, job)):
         pass
+
+
+def _clear_noun(tx: Transaction, job: Job, noun: Noun) -> bool:
+    job.check_lease(tx)
+    rows = tx.sql(
+        "SELECT sourced_id FROM staged_rows WHERE run_id = ? AND noun = ? LIMIT ?", [job.run_id, noun, _PIECE]
+    )
+    _delete(tx, job.run_id, noun, [row[0] for row in rows])
+    return bool(rows)
+
+
+def _delete(tx: Transaction, run_id: str, noun: str, sourced_ids: Sequence[str]) -> None:
+    if sourced_ids:
+        tx.wrote = True
+        text = "DELETE FROM staged_rows WHERE run_id = ? AND noun = ? AND sourced_id IN ({})"
+        select_in(tx, text, [run_id, noun], sourced_ids)
 
 
 def _clear_staged(tx: Transaction, job: Job, kept: Collection[str]) -> bool:
@@ -38,9 +61,7 @@ def _clear_staged(tx: Transaction, job: Job, kept: Collection[str]) -> bool:
     for run_id, noun, sourced_id in rows:
         groups.setdefault((run_id, noun), []).append(sourced_id)
     for (run_id, noun), sourced_ids in groups.items():
-        tx.wrote = True
-        text = "DELETE FROM staged_rows WHERE run_id = ? AND noun = ? AND sourced_id IN ({})"
-        select_in(tx, text, [run_id, noun], sourced_ids)
+        _delete(tx, run_id, noun, sourced_ids)
     return bool(rows)
 
 

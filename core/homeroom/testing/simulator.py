@@ -156,6 +156,7 @@ class Simulator:
         return self._count[kind] % nth == 0
 
     async def _before(self) -> ResponseReturnValue | None:
+        await request.get_data()  # an answer before the body has come costs the client its connection
         if request.path == INSPECTION:
             return {"attendance": self.attendance()}
         if "outage" in self.misbehave:

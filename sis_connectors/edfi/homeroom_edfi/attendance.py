@@ -114,7 +114,7 @@ class Attendance:
                 if event.category != wanted:
                     await self._client.http.request("DELETE", f"{path}/{event.id}", accept=(404,))
         except VendorError as exc:
-            if exc.status not in _REFUSED:
+            if exc.signing_in or exc.status not in _REFUSED:
                 raise
             return Pushed(key=mark.key, error=_REFUSED[exc.status])
         except _Unknown as exc:

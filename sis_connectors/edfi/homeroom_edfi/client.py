@@ -48,13 +48,21 @@ class Client:
         return Batch(rows=reply.data, next=None if is_last else after, total=count)
 
     async def all(self, resource: str, **filters: Any) -> AsyncIterator[dict[str, Any]]:
-        """Every row of a resource."""
+        """Every row of a resource. Raises SourceError (`retry`) when the ODS gives fewer than it counts.
+
+        That is so, too, where a row goes while pages are read: the next page then begins one row too late.
+        """
         offset: int | None = 0
+        counted = 0
+        seen: set[int] = set()
         while offset is not None:
             batch = await self.page(resource, offset, **filters)
-            for row in batch.rows:
+            for number, row in enumerate(batch.rows, start=offset):
+                seen.add(hash(row.get("id", number)))
                 yield row
-            offset = batch.next
+            counted, offset = max(counted, batch.total or 0), batch.next
+        if len(seen) < counted:
+            raise SourceError(f"the ODS counts {counted} {resource} and gave {len(seen)}", retry=True)
 
     async def newest_change(self) -> int | None:
         """The newest change version, or None where the ODS keeps none (change queries are switched off)."""

@@ -69,7 +69,8 @@ def course(reference: Mapping[str, Any]) -> str:
 
 def seat(kind: Kind, row: Mapping[str, Any]) -> str:
     """The sourced id of an enrolment, from the flat values of its key."""
-    return joined(f"{kind}:{row[f'{kind}UniqueId']}", section(row), row["beginDate"])
+    begins_on = str(row["beginDate"])[:10]  # a server may put a time behind it in one place and not in another
+    return joined(f"{kind}:{row[f'{kind}UniqueId']}", section(row), begins_on)
 
 
 def code_value(descriptor: str) -> str:

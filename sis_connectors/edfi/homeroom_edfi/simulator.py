@@ -31,8 +31,8 @@ class EdFiSimulator(Simulator):
     name: ClassVar[str] = "edfi"
     title: ClassVar[str] = "Ed-Fi ODS/API (data standard 5.0)"
     evidence: ClassVar[str] = (
-        "Built from the official ds-5.0 API description; our own requests were checked against it through Prism. "
-        "Never tried against a real ODS."
+        "Built from the official ds-5.0 API description; our own requests for resources and attendance events were "
+        "checked against it through Prism, those for descriptors and changes were not. Never tried against a real ODS."
     )
     token_paths: ClassVar[tuple[str, ...]] = ("/oauth/token",)
 

@@ -100,7 +100,8 @@ class CampusRoster(RestConnector):
         try:
             answer, _ = await self.ask(_PEOPLE, offset, None, filtered=False)
         except VendorError as exc:
-            raise SourceError(f"/{_PEOPLE}: {exc}", retry=exc.retry, retry_after=exc.retry_after) from None
+            words = f"/{_PEOPLE}: {exc}"
+            raise SourceError(words, retry=exc.retry, retry_after=exc.retry_after, fix=exc.fix) from None
         return answer
 
 

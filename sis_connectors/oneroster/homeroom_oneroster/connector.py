@@ -61,12 +61,13 @@ class Connector:
         """Read one noun page by page. Raises SourceError when the bundle cannot be read or has changed meanwhile."""
         loop = asyncio.get_running_loop()
         pages = self._pages(pull)
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="oneroster")
         try:
-            with ThreadPoolExecutor(max_workers=1, thread_name_prefix="oneroster") as thread:
-                while (page := await loop.run_in_executor(thread, next, pages, None)) is not None:
-                    yield page
+            while (page := await loop.run_in_executor(thread, next, pages, None)) is not None:
+                yield page
         finally:
-            pages.close()
+            await loop.run_in_executor(thread, pages.close)  # a round that is being read goes on to its end first
+            thread.shutdown()
 
     async def push(self, marks: Sequence[OutgoingMark]) -> Sequence[Pushed]:
         """OneRoster has nowhere to write attendance to, neither in 1.1 nor in 1.2."""
@@ -97,6 +98,8 @@ class Connector:
                 done += len(batch)
                 yield _page(batch, f"{bundle.fingerprint}:{turn}:{done}", delta=delta)
             done = 0
+        if self._open().fingerprint != bundle.fingerprint:
+            raise SourceError("the bundle was changed while it was read; start a new run when it is complete")
 
 
 def _records(bundle: Bundle, noun: Noun, later: int) -> Iterator[tuple[Record, str] | RowError]:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
+from urllib.parse import quote
 
 from homeroom import (
     NOUNS,
@@ -221,7 +222,7 @@ class RestConnector:
     async def _newly_born(self, births: Births) -> AsyncIterator[Page]:
         """The people whose birth date has changed and nothing else, each read whole."""
         while people := births.left(1):
-            path = f"{self.path(COLLECTIONS['user'])}/{people[0]}"
+            path = f"{self.path(COLLECTIONS['user'])}/{quote(people[0], safe='')}"
             reply = await self.http.get(path, accept=(404,))
             row = reply.data.get("user") if reply.status != 404 and isinstance(reply.data, dict) else None  # noqa: PLR2004
             if isinstance(row, dict):
@@ -262,4 +263,11 @@ def _named(exc: VendorError, path: str) -> VendorError:
     """The error with the collection that it is about; a refused sign-in is about none."""
     if exc.signing_in:
         return exc
-    return VendorError(f"{path}: {exc}", status=exc.status, data=exc.data, retry=exc.retry, retry_after=exc.retry_after)
+    return VendorError(
+        f"{path}: {exc}",
+        status=exc.status,
+        data=exc.data,
+        retry=exc.retry,
+        retry_after=exc.retry_after,
+        fix=exc.fix,
+    )

@@ -184,5 +184,10 @@ def _named(table: Table, exc: VendorError) -> VendorError:
     if exc.signing_in:
         return exc
     return VendorError(
-        f"{table}: {exc}", status=exc.status, data=exc.data, retry=exc.retry, retry_after=exc.retry_after
+        f"{table}: {exc}",
+        status=exc.status,
+        data=exc.data,
+        retry=exc.retry,
+        retry_after=exc.retry_after,
+        fix=exc.fix,
     )
