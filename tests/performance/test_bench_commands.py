@@ -87,18 +87,6 @@ def test_a_start_is_measured_until_it_answers(tmp_path: Path) -> None:
     assert found["errors"] == 0
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_a_sync_stands_beside_the_bare_insertion_of_its_pages(
-    tmp_path: Path, database: str, request: pytest.FixtureRequest
-) -> None:
-    where = () if database == "sqlite" else ("--database", request.getfixturevalue("postgres_url"))
-    found = bench("sync", "--students", "60", *where, folder=tmp_path)
-    assert found["errors"] == 0, found["setup"].get("examples")
-    assert found["setup"]["tables_changed_by_second"] == 0
-    assert found["setup"]["enrollments"] > 60
-    assert found["setup"]["second_to_first"] > 0
-
-
 def test_a_database_that_is_not_postgresql_is_refused_in_one_line() -> None:
     words = [*HOMEROOM, "bench", "checkin", "--database", "mysql://x"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)

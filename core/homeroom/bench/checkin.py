@@ -27,7 +27,7 @@ _WARM = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shot:
+class Shot:
     """One student's check-in, prepared as a request to Homeroom and as the same request to the baseline."""
 
     student_id: str
@@ -54,7 +54,7 @@ def run(
         progress("making a district", 0, None)
         with here.store() as store:
             groups = populate(store, classes=_CLASSES, students=students)
-        shots = _shots(here, groups)
+        shots = shots_of(here, groups)
         with (
             serving(partial(baseline, server), here.folder) as bare,
             serving(partial(product, server), here.folder, here.environment) as real,
@@ -84,7 +84,7 @@ def run(
     return _outcome(taken, lost=lost, doubled=doubled, setup=setup)
 
 
-def _shots(here: Installation, groups: Sequence[Group]) -> list[_Shot]:
+def shots_of(here: Installation, groups: Sequence[Group]) -> list[Shot]:
     """Every student's check-in; neighbours are of different classes, as students in a corridor are."""
     seats = [(student, group.session_id) for group in groups for student in group.students]
     seats.sort()
@@ -93,25 +93,25 @@ def _shots(here: Installation, groups: Sequence[Group]) -> list[_Shot]:
         body = orjson.dumps({"session_id": session, "proof": {"code": PLACEHOLDER.decode()}})
         real = request("POST", "/api/v1/attendance/checkin", token=token, body=body)
         bare = request("POST", "/bare", token=token, body=body)
-        shots.append(_Shot(student_id=student, session_id=session, real=real.decode(), bare=bare.decode()))
+        shots.append(Shot(student_id=student, session_id=session, real=real.decode(), bare=bare.decode()))
     return shots
 
 
 def _plan(
     here: Installation,
     groups: Sequence[Group],
-    shots: Sequence[_Shot],
+    shots: Sequence[Shot],
     servers: tuple[Running, Running],
     *,
     connections: int,
     rounds: int,
-) -> tuple[load.Plan, dict[str, Sequence[_Shot]]]:
+) -> tuple[load.Plan, dict[str, Sequence[Shot]]]:
     """A short round to warm up, then baseline and Homeroom in turn, so that a drift of the machine hits both."""
     warm = min(_WARM, len(shots) // (rounds + 1))
     size = (len(shots) - warm) // rounds
     parts = [shots[:warm], *(shots[warm + size * n : warm + size * (n + 1)] for n in range(rounds))]
     planned: list[load.Round] = []
-    shares: dict[str, Sequence[_Shot]] = {}
+    shares: dict[str, Sequence[Shot]] = {}
     bare, real = servers
     for number, part in enumerate(parts):
         planned.append(
@@ -147,7 +147,7 @@ def _costs(taken: Sequence[load.Taken], used: Sequence[float]) -> dict[str, floa
     return {"cpu_us": neat(median(each["real"])), "baseline_cpu_us": neat(median(each["bare"]))}
 
 
-def _answered(shares: dict[str, Sequence[_Shot]], taken: Sequence[load.Taken]) -> set[tuple[str, str]]:
+def _answered(shares: dict[str, Sequence[Shot]], taken: Sequence[load.Taken]) -> set[tuple[str, str]]:
     return {
         (shares[one.name][number].session_id, shares[one.name][number].student_id)
         for one in taken

@@ -17,10 +17,11 @@ from typing import Any
 
 import httpx2
 
-from homeroom.bench import sync_bare, sync_pull, sync_source
+from homeroom.bench import sync_bare, sync_checkins, sync_out, sync_pull, sync_source
 from homeroom.bench.exchange import HOST
-from homeroom.bench.outcome import Outcome, machine, neat
+from homeroom.bench.outcome import Outcome, machine, median, neat
 from homeroom.bench.processes import Running, run_client, serving
+from homeroom.bench.sync_sent import Sent
 from homeroom.bench.synthetic import Installation, fresh_database, installation
 from homeroom.store import Connection
 
@@ -28,6 +29,8 @@ Progress = Callable[[str, int, int | None], None]
 
 CONNECTOR = "oneroster"
 AIM = "ratio at most 3"
+_OUT = "powerschool"
+_OK = 200
 _PATIENCE = 600.0  # seconds until a simulator has made its district
 
 
@@ -59,10 +62,14 @@ def source(name: str, students: int, folder: Path, *, keep: bool) -> Iterator[So
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulls:
-    """A first run, its baseline and a second run; `wrong` is what is not as it must be, in words."""
+    """A first run, its baseline and a second run, and the mere `reading` of the same pages.
+
+    `moved` is how many tables the second run wrote to, `wrong` what is not as it must be, in words.
+    """
 
     first: sync_pull.Took
     second: sync_pull.Took
+    reading: sync_pull.Took
     bare: sync_bare.Took
     moved: int
     wrong: list[str]
@@ -71,35 +78,106 @@ class Pulls:
 def run(
     *,
     students: int = 50_000,
+    checkins: int = 8000,
+    changes: int = 10_000,
+    memory: bool = False,
     database: str | None = None,
     progress: Progress = lambda _step, _done, _total: None,
 ) -> Outcome:
-    """Seconds of a first full run, beside the seconds of the same pages got and inserted bare."""
-    with TemporaryDirectory(prefix="homeroom-bench-") as name:
-        progress("making a district", 0, None)
-        with source(CONNECTOR, students, Path(name), keep=True) as sis:
-            pulls = _pulls(sis, Path(name), database, progress)
-    return _outcome(pulls, {**machine(), "connector": CONNECTOR, "students": students, "database": _named(database)})
+    """Seconds of a first full run, beside the seconds of the same pages got and inserted bare.
+
+    Beside it a second run, `checkins` during a sync of a tenth as many students, and `changes` of attendance on their
+    way out to PowerSchool's simulator. With `memory` a run of four times as many students shows how memory grows.
+    """
+    made = _Bench(database, progress)
+    pulls = made.pulls(students)
+    rates = made.checkins(max(students // 10, 60), checkins)
+    sent = made.out(changes)
+    setup = {**machine(), "connector": CONNECTOR, "students": students, "database": _named(database)}
+    figures = {**_of_pulls(pulls), **_of_rates(rates), **sent.figures()}
+    wrong = [*pulls.wrong, *rates.examples, *sent.wrong]
+    if memory:
+        more = made.memory(4 * students)
+        figures |= {
+            "memory_mib_of_four_times_the_students": neat(more),
+            "memory_growth": neat(more / pulls.first.memory_mib - 1),
+            "memory_growth_aim": "under 0.1",
+        }
+    return Outcome(
+        bench="sync",
+        measured=neat(pulls.first.seconds),
+        baseline=neat(pulls.bare.seconds),
+        ratio=neat(pulls.first.seconds / pulls.bare.seconds),
+        unit="s for a first run",
+        aim=AIM,
+        errors=len(pulls.wrong) + rates.errors + len(sent.wrong),
+        lost=rates.lost,
+        doubled=rates.doubled,
+        setup={**setup, **figures, **({"examples": wrong} if wrong else {})},
+    )
 
 
-def _pulls(sis: Source, folder: Path, database: str | None, progress: Progress) -> Pulls:
-    name = sis.name
-    with installation(folder, database, plugins={name: sis.settings}) as here:
-        pull = partial(_pull, here, name, progress)
-        pull("read")  # the simulator makes its answers
-        asked = [target for method, target, status in sis.told("asked") if method == "GET" and status == 200]  # noqa: PLR2004
-        first = pull("sync")
-        bare = _bare(sis, asked, folder, database, progress)
-        with here.store() as store:
-            before = store.read_now(_roster)
-        second = pull("sync")
-        with here.store() as store:
-            after = store.read_now(_roster)
-            wrong = store.read_now(lambda c: _differences(c, name, bare.tables))
-    moved = sum(before[table] != after[table] for table in before)
-    if second.unchanged != first.added or second.added or second.changed or second.ended:
-        wrong.append("the second run did not find everything unchanged")
-    return Pulls(first=first, second=second, bare=bare, moved=moved, wrong=wrong)
+class _Bench:
+    """The parts of the bench, each on an installation of its own that is gone afterwards."""
+
+    def __init__(self, database: str | None, progress: Progress) -> None:
+        self._database = database
+        self._progress = progress
+
+    def pulls(self, students: int) -> Pulls:
+        """A first and a second run, and the baseline."""
+        with self._with_source(students) as (sis, here):
+            return _pulls(sis, here, self._database, self._progress)
+
+    def memory(self, students: int) -> float:
+        """The most memory of a first run, in MiB."""
+        with self._with_source(students) as (_, here):
+            return _pull(here, CONNECTOR, self._progress, "sync").memory_mib
+
+    def checkins(self, students: int, checkins: int) -> sync_checkins.Rates:
+        """Check-ins while so many students come in."""
+        with self._with_source(students) as (_, here):
+            return sync_checkins.measure(here, CONNECTOR, checkins=checkins, progress=self._progress)
+
+    def out(self, changes: int) -> Sent:
+        """Attendance on its way out, to a simulator that keeps no answers."""
+        students = changes + changes // 10 + 30  # some come to school a month late and have no mark
+        with self._with_source(students, name=_OUT, keep=False) as (sis, here):
+            config = here.environment["HOMEROOM_CONFIG"]
+            plan = sync_out.Plan(config=config, environment=here.environment, name=_OUT, changes=changes)
+            told = run_client(sync_out.__name__, plan, partial(_heard, self._progress))
+            return Sent(took=sync_out.Took(**told), changes=changes, asked=sis.told("asked"), marks=sis.told("marks"))
+
+    @contextlib.contextmanager
+    def _with_source(
+        self, students: int, *, name: str = CONNECTOR, keep: bool = True
+    ) -> Iterator[tuple[Source, Installation]]:
+        self._progress("making a district", 0, None)
+        with (
+            TemporaryDirectory(prefix="homeroom-bench-") as folder,
+            source(name, students, Path(folder), keep=keep) as sis,
+            installation(Path(folder), self._database, plugins={name: sis.settings}) as here,
+        ):
+            yield sis, here
+
+
+def _pulls(sis: Source, here: Installation, database: str | None, progress: Progress) -> Pulls:
+    pull = partial(_pull, here, sis.name, progress)
+    pull("read")  # the simulator makes its answers
+    asked = [target for method, target, status, _ in sis.told("asked") if method == "GET" and status == _OK]
+    reading = pull("read")
+    first = pull("sync")
+    bare = _bare(sis, asked, here.folder, database, progress)
+    with here.store() as store:
+        before = store.read_now(_roster)
+    second = pull("sync")
+    with here.store() as store:
+        after = store.read_now(_roster)
+        wrong = store.read_now(lambda c: _differences(c, sis.name, bare.tables))
+    moved = [table for table in before if before[table] != after[table]]
+    if (second.unchanged, second.added, second.changed, second.ended) != (first.added, 0, 0, 0) or moved:
+        wrong.append(f"the second run did not find everything unchanged ({', '.join(moved) or 'by its counts'})")
+    return Pulls(first=first, second=second, reading=reading, bare=bare, moved=len(moved), wrong=wrong)
 
 
 def _pull(here: Installation, name: str, progress: Progress, what: Any) -> sync_pull.Took:
@@ -149,27 +227,27 @@ def _named(database: str | None) -> str:
     return "PostgreSQL" if database else f"SQLite {sqlite3.sqlite_version}, synchronous FULL"
 
 
-def _outcome(pulls: Pulls, setup: dict[str, Any]) -> Outcome:
-    first, second, bare = pulls.first, pulls.second, pulls.bare
-    return Outcome(
-        bench="sync",
-        measured=neat(first.seconds),
-        baseline=neat(bare.seconds),
-        ratio=neat(first.seconds / bare.seconds),
-        unit="s for a first run",
-        aim=AIM,
-        errors=len(pulls.wrong),
-        setup={
-            **setup,
-            "classes": bare.tables["classes"],
-            "people": bare.tables["users"],
-            "enrollments": bare.tables["enrollments"],
-            "rows_per_second": neat(first.rows / first.seconds),
-            "second_run_s": neat(second.seconds),
-            "second_to_first": neat(second.seconds / first.seconds),
-            "second_to_first_aim": "at most 0.5",
-            "tables_changed_by_second": pulls.moved,
-            "memory_mib": neat(first.memory_mib),
-            **({"examples": pulls.wrong} if pulls.wrong else {}),
-        },
-    )
+def _of_pulls(pulls: Pulls) -> dict[str, Any]:
+    first, second, tables = pulls.first, pulls.second, pulls.bare.tables
+    return {
+        **{name: tables[name] for name in ("classes", "users", "enrollments")},
+        "rows_per_second": neat(first.rows / first.seconds),
+        "reading_s": neat(pulls.reading.seconds),
+        "bare_inserting_s": neat(pulls.bare.inserting),
+        "ratio_to_reading_and_bare_inserting": neat(first.seconds / (pulls.reading.seconds + pulls.bare.inserting)),
+        "second_run_s": neat(second.seconds),
+        "second_to_first": neat(second.seconds / first.seconds),
+        "second_to_first_aim": "at most 0.5",
+        "tables_changed_by_second": pulls.moved,
+        "memory_mib": neat(first.memory_mib),
+    }
+
+
+def _of_rates(rates: sync_checkins.Rates) -> dict[str, Any]:
+    return {
+        "checkins_per_second": neat(median(rates.in_peace)),
+        "checkins_per_second_during_sync": neat(median(rates.meanwhile)),
+        "checkins_during_sync": neat(rates.ratio),
+        "checkins_during_sync_aim": "at least 0.7",
+        "sync_ended_before_the_checkins": rates.cut_short,
+    }

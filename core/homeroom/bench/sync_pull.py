@@ -16,7 +16,7 @@ from typing import Literal
 import psutil
 
 from homeroom.bench.exchange import CannotMeasure, client, say
-from homeroom.cli.installation import loaded, quiet_logs
+from homeroom.cli.installation import loaded, quiet_logs, spare_collector
 from homeroom.records import Pull, SisConnector
 from homeroom.runs.connectors import connector
 from homeroom.runs.under_way import options
@@ -24,7 +24,7 @@ from homeroom.settings import load_settings
 from homeroom.sync import Progress
 from homeroom.sync import run as sync_run
 
-_LOOK = 0.02  # seconds between two looks at the memory
+_LOOK = 0.1  # seconds between two looks at the memory
 _MIB = 1024 * 1024
 _OFTEN = 5000
 
@@ -58,6 +58,7 @@ async def run(plan: Plan) -> Took:
     quiet_logs()
     async with loaded(load_settings(Path(plan.config), plan.environment)) as district, _memory() as most:
         source = await connector(district.host, plan.name)
+        spare_collector()  # as the command does
         if plan.what == "read":
             return await _read(source, most)
         how = options(district)

@@ -5,7 +5,7 @@ own making of pages. Beside the vendor's routes it answers
 
 GET /health          that it serves
 GET /bench/settings  the connector's settings for it
-GET /bench/asked     what it was asked since the last time this was asked, as [method, path with query, status]
+GET /bench/asked     what it was asked since this was asked last: [method, path with query, status, hash of the body]
 GET /bench/marks     how many marks of attendance were written to it
 """
 
@@ -16,6 +16,7 @@ import gc
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -33,6 +34,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 _GROUP = "homeroom.simulators"
 _OK = 200
+_SINCE = timedelta(days=60)  # how long school has been on
 
 
 @dataclass(slots=True)
@@ -52,7 +54,7 @@ class Source:
         self._url = url
         self._keep = keep
         self._kept: dict[str, _Answer] = {}
-        self._asked: list[tuple[str, str, int]] = []
+        self._asked: list[tuple[str, str, int, int]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -67,12 +69,14 @@ class Source:
 
     async def _serve(self, app: Any, scope: Scope, receive: Receive, send: Send) -> None:
         target = f"{scope['path']}?{scope['query_string'].decode()}"
+        body = b""
         answer = self._kept.get(target) if scope["method"] == "GET" else None
         if answer is None:
-            answer = await _answer(app, scope, receive)
+            body = await _body(receive)
+            answer = await _answer(app, scope, body)
             if self._keep and scope["method"] == "GET" and answer.status == _OK:
                 self._kept[target] = answer
-        self._asked.append((scope["method"], target, answer.status))
+        self._asked.append((scope["method"], target, answer.status, hash(body)))
         await _send(send, answer)
 
     def _told(self, path: str) -> bytes:
@@ -88,8 +92,24 @@ class Source:
         return b'{"status": "ok"}'
 
 
-async def _answer(app: Any, scope: Scope, receive: Receive) -> _Answer:
+async def _body(receive: Receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def _answer(app: Any, scope: Scope, body: bytes) -> _Answer:
     answer = _Answer()
+    waiting = asyncio.Event()
+
+    async def give() -> Message:
+        if waiting.is_set():
+            await asyncio.Event().wait()  # the client stays until it is answered
+        waiting.set()
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def take(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -97,7 +117,7 @@ async def _answer(app: Any, scope: Scope, receive: Receive) -> _Answer:
         elif message["type"] == "http.response.body":
             answer.body += message.get("body", b"")
 
-    await app(scope, receive, take)
+    await app(scope, give, take)
     return answer
 
 
@@ -126,7 +146,8 @@ def main() -> None:
     """Serve on the port of the last argument."""
     name, students, how, port = sys.argv[1:]
     found: Any = discovery.load(name, _GROUP)
-    simulator: Simulator = found(sample_district(students=int(students)))
+    began = datetime.now(UTC).date() - _SINCE
+    simulator: Simulator = found(sample_district(students=int(students), starts_on=began))
     gc.collect()
     gc.freeze()
     with server.listen(HOST, int(port)) as listening:

@@ -172,17 +172,7 @@ def _write_people(tx: Transaction, groups: list[Group]) -> None:
     _insert(
         tx,
         m.SignInSession,
-        [
-            {
-                "id": _sign_in(who),
-                "user_id": who,
-                "created_at": tx.now,
-                "last_used_at": tx.now,
-                "expires_at": tx.now + timedelta(days=1),
-                "refresh_hash": f"none-{who}",
-            }
-            for who, _ in people
-        ],
+        [_signed_in(who, tx.now) for who, _ in people],
     )
 
 
@@ -220,6 +210,17 @@ def _session(class_id: str, session_id: str, starts_at: datetime, state: str = "
         "methods": ["rotating_code"],
         "state": state,
     }
+
+
+def administrator(store: Store, who: str) -> None:
+    """Somebody who may do everything in the district, signed in."""
+
+    def unit(tx: Transaction) -> None:
+        tx.insert(m.User, id=who, given_name="Sam", family_name=who, sort_name=f"{who} sam", changed_at=tx.now)
+        tx.insert(m.RoleAssignment, user_id=who, role="district_admin", org_id="district")
+        tx.insert(m.SignInSession, **_signed_in(who, tx.now))
+
+    store.write_now(unit)
 
 
 def remember(store: Store, groups: list[Group], days: int) -> tuple[int, list[date]]:
@@ -275,6 +276,17 @@ def _weekdays_before(today: date, count: int) -> list[date]:
 def _insert(tx: Transaction, model: type[m.Table], rows: list[dict[str, Any]]) -> None:
     for start in range(0, len(rows), _ROWS):
         tx.run(model.insert_many(rows[start : start + _ROWS]))
+
+
+def _signed_in(who: str, now: datetime) -> dict[str, Any]:
+    return {
+        "id": _sign_in(who),
+        "user_id": who,
+        "created_at": now,
+        "last_used_at": now,
+        "expires_at": now + timedelta(days=1),
+        "refresh_hash": f"none-{who}",
+    }
 
 
 def _sign_in(person: str) -> str:

@@ -94,10 +94,15 @@ def start(*, as_json: bool, **options: Any) -> None:
 
 @bench.command(epilog=example("homeroom bench sync --students 5000"))
 @_database_option
-@click.option("--students", default=50_000, show_default=True, type=click.IntRange(10, 200_000), help="In the roster.")
+@click.option("--students", default=50_000, show_default=True, type=click.IntRange(60, 200_000), help="In the roster.")
+@click.option("--checkins", default=8000, show_default=True, type=click.IntRange(20), help="In all.")
+@click.option(
+    "--changes", default=10_000, show_default=True, type=click.IntRange(1, 50_000), help="Of attendance, out."
+)
+@click.option("--memory", is_flag=True, help="Also how memory grows with four times as many students.")
 @json_option
 def sync(*, as_json: bool, **options: Any) -> None:
-    """Time of a first full sync, and of a second one."""
+    """Time of a first full sync and of a second one, check-ins meanwhile, and attendance on its way out."""
     from homeroom.bench.sync import run
 
     _measure(run, options, as_json=as_json)

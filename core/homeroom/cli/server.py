@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -24,6 +23,8 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 from hypercorn.utils import LifespanFailureError
 
+from homeroom.cli.installation import spare_collector
+
 if TYPE_CHECKING:
     from quart import Quart
 
@@ -35,7 +36,6 @@ GRACE_SECONDS = 10
 _BACKLOG = 2048
 _NO_START = 3  # a worker's exit code when it could not start; of the first ones, that ends the server
 _TOO_SOON = 1.0  # a worker that dies younger than this waits before it is started again
-_GC_THRESHOLD = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,10 +190,7 @@ async def serve_app(
 
     @app.before_serving
     async def settled() -> None:
-        # What was made at start lives as long as the process: the collector need not walk through it at every turn.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_GC_THRESHOLD, 50, 100)
+        spare_collector()
         on_start()
 
     async def stopped() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from homeroom.cli import sync_queues
-from homeroom.cli.installation import config_option, loaded, settings_of
+from homeroom.cli.installation import config_option, loaded, settings_of, spare_collector
 from homeroom.cli.output import NOT_FINE, WrongUsage, example, json_option, print_json, progress
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ async def _run(settings: Settings, wish: _Wish, show: Show) -> RunResult:
         source = await _connector(district, wish.name, wish.source)
         how = _options(district, show)
         how["on_diff"] = (lambda row: _take(wish, row)) if wish.dry_run else None
+        spare_collector()
         return await run_sync(district.store, wish.name, source, dry_run=wish.dry_run, full=wish.full, **how)
 
 
