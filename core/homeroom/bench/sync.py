@@ -1,7 +1,7 @@
 """Taking a district's rosters in: a first run beside the bare insertion of the same pages, and what goes with it.
 
-The baseline and the run read the same answers of the same simulator, which are made before either begins. OneRoster is
-read: all of it is GETs, so that every page can be kept and the simulator's own work counts on no side.
+The baseline and the run ask the same simulator for the same pages, which it makes anew for each: its own work counts on
+both sides. OneRoster is read, because all of it is GETs, which the baseline repeats as they were asked.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class Source:
 
 
 @contextlib.contextmanager
-def source(name: str, students: int, folder: Path, *, keep: bool) -> Iterator[Source]:
+def source(name: str, students: int, folder: Path) -> Iterator[Source]:
     """The simulator `name` with so many students."""
-    with serving(sync_source.command(name, students, keep=keep), folder, patience=_PATIENCE) as running:
+    with serving(sync_source.command(name, students), folder, patience=_PATIENCE) as running:
         settings = httpx2.get(f"http://{HOST}:{running.port}/bench/settings").json()
         yield Source(name=name, running=running, settings=settings)
 
@@ -140,22 +140,20 @@ class _Bench:
             return sync_checkins.measure(here, CONNECTOR, checkins=checkins, progress=self._progress)
 
     def out(self, changes: int) -> Sent:
-        """Attendance on its way out, to a simulator that keeps no answers."""
+        """Attendance on its way out."""
         students = changes + changes // 10 + 30  # some come to school a month late and have no mark
-        with self._with_source(students, name=_OUT, keep=False) as (sis, here):
+        with self._with_source(students, name=_OUT) as (sis, here):
             config = here.environment["HOMEROOM_CONFIG"]
             plan = sync_out.Plan(config=config, environment=here.environment, name=_OUT, changes=changes)
             told = run_client(sync_out.__name__, plan, partial(_heard, self._progress))
             return Sent(took=sync_out.Took(**told), changes=changes, asked=sis.told("asked"), marks=sis.told("marks"))
 
     @contextlib.contextmanager
-    def _with_source(
-        self, students: int, *, name: str = CONNECTOR, keep: bool = True
-    ) -> Iterator[tuple[Source, Installation]]:
+    def _with_source(self, students: int, *, name: str = CONNECTOR) -> Iterator[tuple[Source, Installation]]:
         self._progress("making a district", 0, None)
         with (
             TemporaryDirectory(prefix="homeroom-bench-") as folder,
-            source(name, students, Path(folder), keep=keep) as sis,
+            source(name, students, Path(folder)) as sis,
             installation(Path(folder), self._database, plugins={name: sis.settings}) as here,
         ):
             yield sis, here
@@ -163,7 +161,7 @@ class _Bench:
 
 def _pulls(sis: Source, here: Installation, database: str | None, progress: Progress) -> Pulls:
     pull = partial(_pull, here, sis.name, progress)
-    pull("read")  # the simulator makes its answers
+    pull("read")  # so that it is known what to ask for, and everything is warm
     asked = [target for method, target, status, _ in sis.told("asked") if method == "GET" and status == _OK]
     reading = pull("read")
     first = pull("sync")

@@ -1,7 +1,6 @@
 """The SIS of `homeroom bench sync`: a vendor's simulator in a process of its own.
 
-With "kept" every answer to a GET is made once, so that afterwards no side of a measurement waits for the simulator's
-own making of pages. Beside the vendor's routes it answers
+Beside the vendor's routes it answers
 
 GET /health          that it serves
 GET /bench/settings  the connector's settings for it
@@ -49,11 +48,9 @@ class _Answer:
 class Source:
     """An ASGI application around a simulator."""
 
-    def __init__(self, simulator: Simulator, url: str, *, keep: bool) -> None:
+    def __init__(self, simulator: Simulator, url: str) -> None:
         self._simulator = simulator
         self._url = url
-        self._keep = keep
-        self._kept: dict[str, _Answer] = {}
         self._asked: list[tuple[str, str, int, int]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,13 +66,8 @@ class Source:
 
     async def _serve(self, app: Any, scope: Scope, receive: Receive, send: Send) -> None:
         target = f"{scope['path']}?{scope['query_string'].decode()}"
-        body = b""
-        answer = self._kept.get(target) if scope["method"] == "GET" else None
-        if answer is None:
-            body = await _body(receive)
-            answer = await _answer(app, scope, body)
-            if self._keep and scope["method"] == "GET" and answer.status == _OK:
-                self._kept[target] = answer
+        body = await _body(receive)
+        answer = await _answer(app, scope, body)
         self._asked.append((scope["method"], target, answer.status, hash(body)))
         await _send(send, answer)
 
@@ -85,7 +77,6 @@ class Source:
                 return orjson.dumps(self._simulator.settings(self._url))
             case "/bench/asked":
                 asked, self._asked = self._asked, []
-                gc.freeze()  # what is kept is not looked through again and again
                 return orjson.dumps(asked)
             case "/bench/marks":
                 return orjson.dumps(len(self._simulator.attendance()))
@@ -136,22 +127,21 @@ async def _serve(source: Source, listening: Any) -> None:
     await serve(app, server.hypercorn_config(listening, None), shutdown_trigger=stopping.wait)
 
 
-def command(name: str, students: int, *, keep: bool) -> Callable[[int], list[str]]:
+def command(name: str, students: int) -> Callable[[int], list[str]]:
     """How to start the simulator `name` on a port."""
-    how = "kept" if keep else "fresh"
-    return lambda port: [sys.executable, "-m", __name__, name, str(students), how, str(port)]
+    return lambda port: [sys.executable, "-m", __name__, name, str(students), str(port)]
 
 
 def main() -> None:
     """Serve on the port of the last argument."""
-    name, students, how, port = sys.argv[1:]
+    name, students, port = sys.argv[1:]
     found: Any = discovery.load(name, _GROUP)
     began = datetime.now(UTC).date() - _SINCE
     simulator: Simulator = found(sample_district(students=int(students), starts_on=began))
     gc.collect()
     gc.freeze()
     with server.listen(HOST, int(port)) as listening:
-        asyncio.run(_serve(Source(simulator, server.url_of(listening), keep=how == "kept"), listening))
+        asyncio.run(_serve(Source(simulator, server.url_of(listening)), listening))
 
 
 if __name__ == "__main__":
