@@ -290,7 +290,10 @@ class SisConnector(Protocol):
         ...
 
     def pull(self, pull: Pull) -> AsyncIterator[Page]:
-        """Read one noun page by page; reading again from a page's cursor gives the pages after it."""
+        """Read one noun page by page; reading again from a page's cursor gives the pages after it.
+
+        A page is asked for while the one before it is kept.
+        """
         ...
 
     async def push(self, marks: Sequence[OutgoingMark]) -> Sequence[Pushed]:

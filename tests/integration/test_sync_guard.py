@@ -546,15 +546,11 @@ async def test_a_noun_that_was_never_read_is_asked_for_in_full(sqlite_store: Sto
 async def test_how_far_a_run_is_can_be_seen_from_outside(store: Store) -> None:
     told: list[RunResult | None] = []
 
-    class Watched(ScriptedSis):
-        async def pull(self, pull: Pull) -> AsyncIterator[Page]:
-            async for page in super().pull(pull):
-                yield page
-                if pull.noun == "enrollment":
-                    [run] = await store.read(sync.runs)
-                    told.append(run)
+    def look(step: sync.Progress) -> None:
+        if (step.phase, step.noun) == ("pulling", "enrollment"):
+            told.extend(store.read_now(sync.runs))
 
-    result = await _run(store, Watched(_district(), page=20, totals={"enrollment": 40}))
+    result = await _run(store, ScriptedSis(_district(), page=20, totals={"enrollment": 40}), progress=look)
 
     assert [(run.phase, run.noun, run.done, run.total, run.rows_read) for run in told if run] == [
         ("pulling", "enrollment", 20, 40, 67),

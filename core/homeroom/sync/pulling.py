@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
 from homeroom.records import Noun, Page, Pull, SisConnector, SourceError
 from homeroom.sync.courtesy import Courtesy
-from homeroom.sync.staging import begin_noun, checkpoint, complete_noun, is_in_vain, prepare, stage
+from homeroom.sync.staging import Prepared, begin_noun, checkpoint, complete_noun, is_in_vain, prepare, stage
 from homeroom.sync.steps import UnderWay
 from homeroom.sync.tidy import clear_noun
 
 ATTEMPTS = 5  # how often a noun is read on without getting any further, when the source says "later"
 _LONGEST_WAIT = 300.0
+
+_T = TypeVar("_T")
 
 
 async def pull_noun(under_way: UnderWay, connector: SisConnector, noun: Noun, since: datetime | None) -> None:
@@ -42,18 +46,27 @@ async def pull_noun(under_way: UnderWay, connector: SisConnector, noun: Noun, si
             done = point.pulled if point is not None and cursor is not None else 0
             seen = {*seen, hash(cursor)} if cursor is not None else set()
             pages = connector.pull(Pull(noun=noun, cursor=cursor, since=since))
-            async with _closing(_onward(pages, noun, seen)) as onward:
-                async for page in onward:
-                    prepared = await store.read(partial(prepare, job=job, noun=noun, page=page))
+            async with _closing(_one_ahead(_prepared(under_way, noun, _onward(pages, noun, seen), since))) as ready:
+                async for prepared in ready:
                     prepared.before = done
-                    prepared.delta = page.delta or (since is not None and not page.whole)
                     await store.write(partial(stage, job=job, prepared=prepared))
                     done += prepared.pulled
-                    if page.cursor is not None:
+                    if prepared.cursor is not None:
                         fruitless_since = attempt.retry_state.attempt_number - 1
-                    under_way.tell("pulling", noun, done, page.total)
+                    under_way.tell("pulling", noun, done, prepared.total)
                     await courtesy.give_way()
             await store.write(lambda tx: complete_noun(tx, job, noun))
+
+
+async def _prepared(
+    under_way: UnderWay, noun: Noun, pages: AsyncIterator[Page], since: datetime | None
+) -> AsyncIterator[Prepared]:
+    """Each page as it goes to staging, while the next one is asked for."""
+    async with _closing(_one_ahead(pages)) as ahead:
+        async for page in ahead:
+            prepared = await under_way.store.read(partial(prepare, job=under_way.job, noun=noun, page=page))
+            prepared.delta = page.delta or (since is not None and not page.whole)
+            yield prepared
 
 
 async def _onward(pages: AsyncIterator[Page], noun: Noun, seen: set[int]) -> AsyncIterator[Page]:
@@ -70,8 +83,21 @@ async def _onward(pages: AsyncIterator[Page], noun: Noun, seen: set[int]) -> Asy
             yield page
 
 
+async def _one_ahead(items: AsyncIterator[_T]) -> AsyncIterator[_T]:
+    """`items`, each given while the next one is got; what is being got is called off at the end."""
+    async with _closing(items):
+        coming = asyncio.ensure_future(anext(items, None))
+        try:
+            while (item := await coming) is not None:
+                coming = asyncio.ensure_future(anext(items, None))
+                yield item
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+
 @contextlib.asynccontextmanager
-async def _closing(pages: AsyncIterator[Page]) -> AsyncIterator[AsyncIterator[Page]]:
+async def _closing(pages: AsyncIterator[_T]) -> AsyncIterator[AsyncIterator[_T]]:
     """`pages`, closed at the end even where they were not read to theirs: files and connections do not wait for gc."""
     try:
         yield pages
