@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Protocol
 
-_MARKS = ((0x0300, 0x036F), (0x0591, 0x05C7), (0x064B, 0x065F), (0x0670, 0x0670))
+# Accents and vowel points that people leave out when they type (not the vowel signs of Indic scripts).
+_MARKS = re.compile("[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670]")
 # Letters that Unicode does not take apart, and the look-alikes of the apostrophe.
 _PLAIN = str.maketrans(
     {"đ": "d", "ø": "o", "ł": "l", "æ": "ae", "œ": "oe", "\u0131": "i", "\u2019": "'", "\u02bb": "'", "\u02bc": "'"}
@@ -43,7 +45,7 @@ def sort_name(given: str, family: str, preferred_given: str | None, preferred_fa
     Where the legal name differs it follows after a bar, so that the office finds a person by either.
     """
     shown = fold(f"{preferred_family or family} {preferred_given or given}")
-    legal = fold(f"{family} {given}")
+    legal = fold(f"{family} {given}") if preferred_family or preferred_given else shown
     return shown if shown == legal else f"{shown} | {legal}"
 
 
@@ -51,12 +53,6 @@ def fold(text: str) -> str:
     """`text` without case, and without accents where they are not letters of their own, for comparing."""
     if text.isascii():
         return " ".join(text.casefold().split())
-    bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not _is_mark(c))
+    bare = _MARKS.sub("", unicodedata.normalize("NFKD", text))
     folded = unicodedata.normalize("NFKC", bare).casefold().translate(_PLAIN)
     return " ".join(folded.split())
-
-
-def _is_mark(char: str) -> bool:
-    """Whether this is an accent or vowel point that people leave out when they type (not an Indic vowel sign)."""
-    code = ord(char)
-    return code >= _MARKS[0][0] and any(low <= code <= high for low, high in _MARKS)

@@ -36,7 +36,7 @@ class Cipher:
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = tuple(keys)
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
-        self._current = _key_id(keys[0])
+        self._current = next(iter(self._ciphers))
         self._lookup_keys: list[bytes] = []
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, TypeVar
 
 import orjson
@@ -85,8 +86,9 @@ class Connection:
 
     def sql(self, text: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of plain SQL with `?` for parameters, for the few statements that must be fast."""
-        cursor = self.database.execute_sql(text if self.is_sqlite else text.replace("?", "%s"), tuple(params))
-        return list(cursor.fetchall()) if cursor.description else []
+        cursor = self.database.execute_sql(text if self.is_sqlite else text.replace("?", "%s"), params)
+        rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
+        return rows
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -145,6 +147,11 @@ class Transaction(Connection):
         self.pending: list[tuple[Any, ...]] = []
         self.sums: list[tuple[Sums, tuple[Any, ...], Sequence[int]]] = []
 
+    @cached_property
+    def at(self) -> str:
+        """`now` as it is stored."""
+        return iso(self.now)
+
     def run(self, query: Any) -> int:
         """Run an INSERT, UPDATE or DELETE; gives the number of rows it touched."""
         self.wrote = True
@@ -190,7 +197,7 @@ class Transaction(Connection):
         origin = self.origin
         self.pending.append(
             (
-                iso(self.now),
+                self.at,
                 kind,
                 origin.actor_id,
                 class_id,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -12,14 +12,15 @@ from peewee import ModelSelect
 
 from homeroom.records import Conflict, Noun, Resolution
 from homeroom.roster import classes
-from homeroom.store import Connection, Transaction, iso, new_id
+from homeroom.store import Connection, Transaction, new_id
 from homeroom.store.models import Enrollment
 from homeroom.sync.bulk import replace_on, select_in, upsert
 from homeroom.sync.conflicts import keep, keep_staying, kept_here
 from homeroom.sync.duplicates import flag_duplicates
 from homeroom.sync.job import UNIT, Job
+from homeroom.sync.links import NO_LINKS
 from homeroom.sync.mapping import MAPPINGS
-from homeroom.sync.plan import Change, DiffRow, Staged, plan, state_of
+from homeroom.sync.plan import STAGED_COLUMNS, Change, DiffRow, Staged, plan, state_of
 from homeroom.sync.policy import Judge
 from homeroom.sync.staging import LETTER
 
@@ -36,14 +37,14 @@ _GUARDIAN = ("guardian_id", "student_id", "relationship", "source", "ended", "ch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What one unit did: where the next one begins (None: there is no more), and each row's difference.
+    """What one unit did: where the next one begins (None: there is no more), and each row's difference, to read once.
 
     `unasked` are conflicts on which plugins are to be heard first: the unit has done nothing and is to be run again.
     """
 
     rows: int = 0
     after: str | None = None
-    diff: Sequence[DiffRow] = field(default_factory=tuple)
+    diff: Iterable[DiffRow] = ()
     unasked: Sequence[Conflict] = ()
 
 
@@ -57,7 +58,7 @@ def apply_next(tx: Transaction, job: Job, noun: Noun, after: str, answers: Answe
     if not staged:
         return Applied()
     judge = Judge(policy=job.policy, answers=answers)
-    changes = plan(tx, job, noun, staged, now=iso(tx.now), judge=judge)
+    changes = plan(tx, job, noun, staged, now=tx.at, judge=judge)
     if judge.unasked and not answers:
         return Applied(after=after, unasked=judge.unasked)
     written = [change for change in changes if change.values is not None]
@@ -76,11 +77,11 @@ def apply_next(tx: Transaction, job: Job, noun: Noun, after: str, answers: Answe
         by_outcome[change.outcome].append(change.staged.sourced_id)
     for outcome, sourced_ids in by_outcome.items():
         _mark(tx, job, noun, outcome, sourced_ids)
-    diff = [
+    diff = (
         DiffRow(noun=noun, sourced_id=change.staged.sourced_id, change=change.outcome, fields=change.fields)
         for change in written
         if change.outcome in ("added", "changed")
-    ]
+    )
     return Applied(rows=len(staged), after=staged[-1].sourced_id, diff=diff)
 
 
@@ -108,7 +109,7 @@ def end_next(tx: Transaction, job: Job, noun: Noun, after: str, answers: Answers
         version = ", version = version + 1" if mapping.versioned else ""
         text = f"UPDATE {mapping.table} SET ended = ?, changed_at = ?{version} WHERE id IN ({{}})"  # noqa: S608 - ours
         tx.wrote = True
-        select_in(tx, text, [True, iso(tx.now)], list(rows))
+        select_in(tx, text, [True, tx.at], list(rows))
         select_in(
             tx,
             "UPDATE source_states SET content_hash = '' WHERE source = ? AND noun = ? AND sourced_id IN ({})",
@@ -130,28 +131,18 @@ def end_next(tx: Transaction, job: Job, noun: Noun, after: str, answers: Answers
 def _pending(connection: Connection, job: Job, noun: Noun, after: str, kinds: Sequence[str]) -> list[Staged]:
     wanted = ", ".join(f"'{kind}'" for kind in kinds)
     rows = connection.sql(
-        "SELECT sourced_id, content_hash, content, row_id, change, sealed, location FROM staged_rows "  # noqa: S608 - ours
+        f"SELECT {', '.join(STAGED_COLUMNS)} FROM staged_rows "  # noqa: S608 - names are ours
         f"WHERE run_id = ? AND noun = ? AND sourced_id > ? AND change IN ({wanted}) ORDER BY sourced_id LIMIT {UNIT}",
         [job.run_id, noun, after],
     )
-    return [
-        Staged(
-            sourced_id=row[0],
-            content_hash=row[1],
-            content=row[2],
-            row_id=row[3],
-            is_new=row[4] == "add",
-            sealed=row[5],
-            location=row[6],
-        )
-        for row in rows
-    ]
+    return [Staged(*row) for row in rows]
 
 
 def _write_rows(tx: Transaction, noun: Noun, written: Sequence[Change]) -> None:
     mapping = MAPPINGS[noun]
     if written:
-        rows = [change.values or [] for change in written]
+        fresh = tuple(mapping.fresh.values())
+        rows = [mapping.pick(change.values or {}) + fresh for change in written]
         columns = (*mapping.columns, *mapping.fresh)
         upsert(tx, mapping.table, columns, rows, on_conflict=replace_on(("id",), mapping.columns))
 
@@ -159,9 +150,11 @@ def _write_rows(tx: Transaction, noun: Noun, written: Sequence[Change]) -> None:
 def _write_links(tx: Transaction, job: Job, written: Sequence[Change]) -> None:
     """Write what hangs on people and classes: nothing here for the other nouns."""
     roles, contacts, guardians, terms = [], [], [], []
-    now = iso(tx.now)
+    now = tx.at
     for change in written:
         row_id, links = change.staged.row_id, change.links
+        if links is NO_LINKS:
+            continue
         roles += [(row_id, role, org_id, job.source, *values) for role, org_id, *values in links.roles_set]
         contacts += [(row_id, kind, value, lookup) for kind, value, lookup in links.contacts_new]
         guardians += [(one, row_id, "guardian", job.source, False, now) for one in links.guardians_new]
@@ -193,7 +186,7 @@ def _take_away(tx: Transaction, job: Job, change: Change) -> None:
         tx.write_sql("DELETE FROM contacts WHERE id = ?", [contact_id])
     for guardian_id in links.guardians_gone:
         text = "UPDATE guardianships SET ended = ?, changed_at = ? WHERE guardian_id = ? AND student_id = ?"
-        tx.write_sql(text, [True, iso(tx.now), guardian_id, row_id])
+        tx.write_sql(text, [True, tx.at, guardian_id, row_id])
     for term_id in links.terms_gone:
         tx.write_sql("DELETE FROM class_terms WHERE class_id = ? AND term_id = ?", [row_id, term_id])
 
@@ -207,8 +200,10 @@ def _write_states(tx: Transaction, job: Job, noun: Noun, taken: Sequence[Change]
 def _write_letters(tx: Transaction, job: Job, noun: Noun, changes: Sequence[Change]) -> None:
     letters = []
     for change in changes:
+        if not change.problems:
+            continue
         staged = change.staged
-        sealed = tx.cipher.seal(_kept(staged), LETTER_SEAL) if change.problems else None
+        sealed = tx.cipher.seal(_kept(staged), LETTER_SEAL)
         letters += [
             (job.source, job.run_id, noun, staged.sourced_id, staged.location or "", name, reason, sealed)
             for name, reason in change.problems
@@ -234,8 +229,7 @@ def _enter(tx: Transaction, noun: Noun, change: Change) -> None:
     what: str = "restored" if change.restored else change.outcome
     fields = {} if what == "added" else {"fields": sorted(change.fields)}
     if noun == "enrollment":
-        mapping = MAPPINGS[noun]
-        values = dict(zip(mapping.columns, change.values or [], strict=False))
+        values = change.values or {}
         student_id = values["user_id"] if values["role"] == "student" else None
         data = {"enrollment_id": row_id, "role": values["role"], **fields}
         class_id, user_id = values["class_id"], values["user_id"]

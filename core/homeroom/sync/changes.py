@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Facts
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from homeroom.records import Noun
@@ -16,22 +16,30 @@ from homeroom.sync.remembered import DUPLICATE, ENDED, NOTHING, Held, Known
 Outcome = Literal["added", "changed", "ended", "same", "dead"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Staged:
-    """One staged row that waits to be applied."""
+    """One staged row that waits to be applied, its columns in the order of `STAGED_COLUMNS`."""
 
     sourced_id: str
     content_hash: str
     content: str = field(repr=False)
     row_id: str
-    is_new: bool
+    change: str
     sealed: str | None = field(repr=False)
     location: str | None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the roster does not have it."""
+        return self.change == "add"
+
+
+STAGED_COLUMNS = tuple(one.name for one in fields(Staged))
 
 
 @dataclass(slots=True, kw_only=True)
 class Change:
-    """What becomes of one staged row. `problems` are (field, reason); `values` are columns to write, in order.
+    """What becomes of one staged row. `problems` are (field, reason); `values` are what is to be written, by column.
 
     `clashes` are fields that both sides have changed, `agreed` ones that were changed here and are alike by now, and
     `waits` says that the row stays as it is here.
@@ -42,7 +50,7 @@ class Change:
     restored: bool = False
     fields: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)
-    values: list[Any] | None = None
+    values: dict[str, Any] | None = None
     links: Links = field(default_factory=Links)
     taken: dict[str, Any] = field(default_factory=dict)
     clashes: list[Clash] = field(default_factory=list)
@@ -53,7 +61,7 @@ class Change:
     @property
     def gone(self) -> list[Held]:
         """The questions about the row that are none any more: both sides say the same, or one of them has not moved."""
-        if self.waits:
+        if self.waits or not self.known.held:
             return []
         found = {clash.field for clash in self.clashes} | {DUPLICATE}
         rest = [held for name, held in self.known.held.items() if name not in found]

@@ -63,7 +63,7 @@ def content_of(record: Record, cipher: Cipher, base: str | None = None, *, admin
     what the source said before: a record of changes (`User.only`) is laid over it. Raises Unusable when there
     is none, or when the record holds characters that no database keeps.
     """
-    facts = {name: value for name in FIELDS[record.noun] if (value := getattr(record, name)) not in (None, ())}
+    facts = {name: value for name in FIELDS[record.noun] if (value := getattr(record, name)) is not None}
     addresses: dict[str, str] = {}
     if isinstance(record, User):
         addresses = {kind: facts[kind].strip() for kind in CONTACTS if facts.get(kind, "").strip()}
@@ -75,7 +75,8 @@ def content_of(record: Record, cipher: Cipher, base: str | None = None, *, admin
             facts = _laid_over(record, told, facts, base)
             addresses = {kind: value for kind, value in addresses.items() if kind in told}
     try:
-        text = orjson.dumps({k: v for k, v in facts.items() if v != []}, option=orjson.OPT_SORT_KEYS)
+        kept = {name: value for name, value in facts.items() if value not in ([], ())}
+        text = orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
     except TypeError as exc:
         raise Unusable("it holds characters that are not valid text") from exc
     if b"\\u0000" in text:

@@ -14,18 +14,16 @@ from homeroom.sync.bulk import select_in
 from homeroom.sync.changes import Change
 from homeroom.sync.conflicts import keep_one
 from homeroom.sync.job import Job
-from homeroom.sync.mapping import MAPPINGS
 from homeroom.sync.policy import Clash
 from homeroom.sync.remembered import DUPLICATE
 
 _TELLING = frozenset({"identifier", "given_name", "family_name", "birth_date"})
-_COLUMNS = MAPPINGS["user"].columns
 
 
 def flag_duplicates(tx: Transaction, job: Job, written: Sequence[Change]) -> None:
     """Ask a person about every student among these who looks like another one; two queries for all of them."""
     students = {
-        change.staged.row_id: (change, dict(zip(_COLUMNS, change.values or (), strict=False)))
+        change.staged.row_id: (change, change.values or {})
         for change in written
         if any(role[0] == "student" for role in change.taken.get("roles", ()))
         and (change.outcome == "added" or change.fields.keys() & _TELLING)

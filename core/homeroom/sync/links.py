@@ -66,6 +66,10 @@ class Links:
     guardians_gone: list[str] = field(default_factory=list)
 
 
+NO_LINKS = Links()
+"""What hangs on records of the other nouns."""
+
+
 def class_links(connection: Connection, subjects: Sequence[Subject], existing: Sequence[str], ids: Ids) -> list[Links]:
     """The terms that each class gains and loses; ones that were given here stay, ones taken away here stay away."""
     now: dict[str, set[str]] = defaultdict(set)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 from homeroom.records import Noun
@@ -47,6 +48,17 @@ class Mapping:
         referring = tuple(reference.column for reference in self.references)
         version = ("version",) if self.versioned else ()
         return ("id", "source", "sourced_id", *self.plain, *referring, *self.computed, "ended", *version, "changed_at")
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The fact that each column is about."""
+        plain = {name: name for name in self.plain}
+        return plain | {reference.column: reference.name for reference in self.references}
+
+    @cached_property
+    def pick(self) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+        """Puts a row's values into the order of `columns`."""
+        return itemgetter(*self.columns)
 
     @cached_property
     def referring(self) -> frozenset[str]:

@@ -18,16 +18,16 @@ from homeroom.records import Noun
 from homeroom.roster.names import sort_name
 from homeroom.store import Connection
 from homeroom.sync.bulk import select_in
-from homeroom.sync.changes import Change, DiffRow, Outcome, Place, Staged
+from homeroom.sync.changes import STAGED_COLUMNS, Change, DiffRow, Outcome, Place, Staged
 from homeroom.sync.content import MODIFIED, canonical
 from homeroom.sync.job import Job, resolve
-from homeroom.sync.links import Ids, Links, Subject, class_links, user_links
+from homeroom.sync.links import NO_LINKS, Ids, Links, Subject, class_links, user_links
 from homeroom.sync.mapping import MAPPINGS, Mapping, Row
 from homeroom.sync.merge import merged, waits
 from homeroom.sync.policy import Judge
 from homeroom.sync.remembered import NOTHING, Known, remembered
 
-__all__ = ["Change", "DiffRow", "Outcome", "Staged", "plan", "state_of"]
+__all__ = ["STAGED_COLUMNS", "Change", "DiffRow", "Outcome", "Staged", "plan", "state_of"]
 
 _UNKNOWN = {
     "org": "it names a school or district that is not known",
@@ -55,7 +55,7 @@ def plan(
     rows: dict[str, Row] = {row.id: row for row in connection.all(query)} if known else {}
     subjects = _subjects(connection, job, noun, staged)
     ids: Ids = {other: resolve(connection, job, other, wanted) for other, wanted in _named(mapping, subjects).items()}
-    links = [Links() for _ in subjects]
+    links = [NO_LINKS] * len(subjects)
     if noun == "class":
         links = class_links(connection, subjects, list(rows), ids)
     elif noun == "user":
@@ -81,15 +81,15 @@ def _chosen_here(
 
 
 def _subjects(connection: Connection, job: Job, noun: Noun, staged: Sequence[Staged]) -> list[Subject]:
+    there = [(row.sourced_id, row.row_id) for row in staged if not row.is_new]
     states = dict(
         select_in(
             connection,
             "SELECT sourced_id, content FROM source_states WHERE source = ? AND noun = ? AND sourced_id IN ({})",
             [job.source, noun],
-            [row.sourced_id for row in staged],
+            [sourced_id for sourced_id, _ in there],
         )
     )
-    there = [(row.sourced_id, row.row_id) for row in staged if not row.is_new]
     known = remembered(connection, job.source, noun, there)
     return [_subject(row, states.get(row.sourced_id), known.get(row.row_id, NOTHING)) for row in staged]
 
@@ -137,50 +137,55 @@ def _plan_one(place: Place, staged: Staged, subject: Subject, row: Row | None, l
         outcome="added" if row is None else "changed",
         links=links,
         taken=dict(subject.facts),
-        clashes=links.clashes,
+        clashes=list(links.clashes),
         known=subject.known,
     )
-    if row is not None and (clashes := waits(place, subject, row, links.clashes)) is not None:
+    if row is not None and (clashes := waits(place, subject, row, change.clashes)) is not None:
         change.outcome, change.waits, change.taken = "same", True, subject.said or {}
-        change.links, change.clashes = Links(), clashes
+        change.links, change.clashes = NO_LINKS, clashes
         return change
-    target = _target(place, subject, change)
+    final = _target(place, subject, change)
     if change.outcome == "dead":
         return change
-    change.restored = bool(row is not None and row.ended)
-    unknown = {name for name, _ in change.problems}
-    final: dict[str, Any] = {}
-    for column, (name, theirs) in target.items():
-        ours = None if row is None else _plain(getattr(row, column))
-        if row is None:
-            final[column] = theirs
-        else:
-            final[column] = ours if name in unknown else merged(place, subject, change, name, (ours, theirs))
-        if final[column] != ours:
-            change.fields[name] = _shown(place.mapping, subject, name, ours, final[column])
-    if change.restored:
-        change.fields["ended"] = (True, False)
+    if row is None:
+        change.fields = {place.mapping.names[one]: (None, value) for one, value in final.items() if value is not None}
+        for name in place.mapping.referring & change.fields.keys():
+            change.fields[name] = _shown(place.mapping, subject, name, None, None)
+    else:
+        _compare(place, subject, change, row, final)
     change.fields |= links.fields
     for name, missing in links.missing:
         _leave_out(change, name, missing)
     if row is not None and not change.fields:
         change.outcome = "same"
         return change
-    if "sort_name" in place.mapping.computed:
-        names = ("given_name", "family_name", "preferred_given_name", "preferred_family_name")
-        final["sort_name"] = sort_name(*(final[name] for name in names))
     change.values = _values(place, staged, row, final)
     return change
 
 
-def _target(place: Place, subject: Subject, change: Change) -> dict[str, tuple[str, Any]]:
-    """What each column would hold if the source decided all: column → (name of the fact, value)."""
+def _compare(place: Place, subject: Subject, change: Change, row: Row, final: dict[str, Any]) -> None:
+    """Let `final` hold what each column of a row that is there is to hold, and note what that changes."""
+    change.restored = row.ended
+    unknown = {name for name, _ in change.problems}
+    for column, theirs in final.items():
+        name = place.mapping.names[column]
+        ours = _plain(getattr(row, column))
+        value = ours if name in unknown else merged(place, subject, change, name, (ours, theirs))
+        if value != ours:
+            change.fields[name] = _shown(place.mapping, subject, name, ours, value)
+        final[column] = value
+    if change.restored:
+        change.fields["ended"] = (True, False)
+
+
+def _target(place: Place, subject: Subject, change: Change) -> dict[str, Any]:
+    """What each column would hold if the source decided all."""
     facts, mapping = subject.facts, place.mapping
     for name in mapping.required:
         if facts.get(name) is None:
             change.problems.append((name, "this is missing"))
             change.outcome = "dead"
-    target = {name: (name, facts.get(name, default)) for name, default in mapping.plain.items()}
+    target = {name: facts.get(name, default) for name, default in mapping.plain.items()}
     for reference in mapping.references:
         told = facts.get(reference.name)
         row_id = place.ids[reference.noun].get(told) if told is not None else None
@@ -188,7 +193,7 @@ def _target(place: Place, subject: Subject, change: Change) -> dict[str, tuple[s
             change.problems.append((reference.name, _UNKNOWN[reference.noun] if told else "this is missing"))
             _keep_what_was_taken(change, subject, reference.name)
             change.outcome = "dead" if reference.required else change.outcome
-        target[reference.column] = (reference.name, row_id)
+        target[reference.column] = row_id
     return target
 
 
@@ -216,15 +221,23 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _values(place: Place, staged: Staged, row: Row | None, final: Facts[str, Any]) -> list[Any]:
-    """The row in the order of `Mapping.columns`, then what only a new row gets."""
-    mapping = place.mapping
-    own = {"id": staged.row_id, "source": place.job.source, "sourced_id": staged.sourced_id, "ended": False}
-    own |= {"changed_at": place.now, "version": 1 if row is None else getattr(row, "version", 0) + 1}
-    values = {**own, **final}
-    for name in mapping.json:
+def _values(place: Place, staged: Staged, row: Row | None, final: dict[str, Any]) -> dict[str, Any]:
+    """All that a sync writes of the row, by column."""
+    values = {
+        **final,
+        "id": staged.row_id,
+        "source": place.job.source,
+        "sourced_id": staged.sourced_id,
+        "ended": False,
+        "changed_at": place.now,
+        "version": 1 if row is None else getattr(row, "version", 0) + 1,
+    }
+    if "sort_name" in place.mapping.computed:
+        names = ("given_name", "family_name", "preferred_given_name", "preferred_family_name")
+        values["sort_name"] = sort_name(*(final[name] for name in names))
+    for name in place.mapping.json:
         values[name] = orjson.dumps(values[name] or []).decode()
-    return [*(values[column] for column in mapping.columns), *mapping.fresh.values()]
+    return values
 
 
 def state_of(change: Change) -> tuple[str, str]:

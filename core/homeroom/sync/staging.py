@@ -257,6 +257,8 @@ def _is_usable(sourced_id: str) -> bool:
 
 def _as_text(text: str) -> str:
     """`text` without what PostgreSQL cannot keep: NUL, and halves of characters."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return text.replace("\x00", "").encode(errors="replace").decode()
 
 

@@ -143,10 +143,10 @@ class JsonRow(Facts):
         value = self._row.get(name)
         if isinstance(value, dict) and column in _REFERENCES:
             value = value.get("sourcedId")
-        if isinstance(value, str):
-            return value.strip() or None
         if value is None:
             return None
+        if isinstance(value, str):
+            return value.strip() or None
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, int | float):

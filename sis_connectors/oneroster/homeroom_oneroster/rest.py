@@ -58,6 +58,7 @@ _READING: dict[Noun, rows.Reading] = {
     "enrollment": rows.enrollment,
 }
 _REFUSED = (400, 422)
+_UNTOLD = Birth(told=False)
 _NOT_OURS = (401, 403, 404)
 
 
@@ -185,7 +186,7 @@ class RestConnector:
             if not isinstance(raw, dict):
                 errors.append(RowError(noun=noun, where=where, reason="this is not an object"))
                 continue
-            birth = known.get(str(raw.get("sourcedId")), Birth(told=False))
+            birth = known.get(str(raw.get("sourcedId")), _UNTOLD)
             row = JsonRow(self.prepare(noun, raw), where)
             try:
                 record, problems = _record(noun, row, birth, self._later)
