@@ -6,6 +6,8 @@ PostgreSQL gets the rows as one parameter, in JSON: thousands of them cost its d
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any, TypeVar
 
 import orjson
@@ -29,10 +31,15 @@ def upsert(
         text = f"INSERT INTO {table} ({names}) {told} {on_conflict}"
         tx.write_sql(text, [orjson.dumps([dict(zip(columns, row, strict=True)) for row in rows]).decode()])
         return
-    row = f"({', '.join('?' * len(columns))})"
     for some in _pieces(rows):
-        text = f"INSERT INTO {table} ({_quoted(columns)}) VALUES {', '.join([row] * len(some))} {on_conflict}"  # noqa: S608 - names are ours
-        tx.write_sql(text, [value for values in some for value in values])
+        tx.write_sql(_insert(table, tuple(columns), len(some), on_conflict), list(chain.from_iterable(some)))
+
+
+@cache
+def _insert(table: str, columns: tuple[str, ...], rows: int, on_conflict: str) -> str:
+    """The statement for so many rows, made once: it is long."""
+    row = f"({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {table} ({_quoted(columns)}) VALUES {', '.join([row] * rows)} {on_conflict}"  # noqa: S608 - names are ours
 
 
 def replace_on(keys: Sequence[str], columns: Sequence[str]) -> str:

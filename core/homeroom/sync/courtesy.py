@@ -21,12 +21,22 @@ class Courtesy:
         self._store = store
         self._since = time.monotonic()
         self._done = store.done
+        self._awake = asyncio.Event()
+        self._awake.set()
+
+    async def rested(self) -> None:
+        """Come back when no rest goes on: what is done ahead for a later step waits, too."""
+        await self._awake.wait()
 
     async def give_way(self) -> None:
         """One step, which was one unit of work, is done: let others go first, if there are any."""
         others = self._store.done - self._done - 1
         if others > 0:
             took = time.monotonic() - self._since
-            await asyncio.sleep(min(3 * took * min(1.0, others / _MANY), _LONGEST))
+            self._awake.clear()
+            try:
+                await asyncio.sleep(min(3 * took * min(1.0, others / _MANY), _LONGEST))
+            finally:
+                self._awake.set()
         self._since = time.monotonic()
         self._done = self._store.done

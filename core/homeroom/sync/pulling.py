@@ -46,7 +46,9 @@ async def pull_noun(under_way: UnderWay, connector: SisConnector, noun: Noun, si
             done = point.pulled if point is not None and cursor is not None else 0
             seen = {*seen, hash(cursor)} if cursor is not None else set()
             pages = connector.pull(Pull(noun=noun, cursor=cursor, since=since))
-            async with _closing(_one_ahead(_prepared(under_way, noun, _onward(pages, noun, seen), since))) as ready:
+            onward = _one_ahead(_onward(pages, noun, seen), courtesy)
+            ahead = _one_ahead(_prepared(under_way, noun, onward, since), courtesy)
+            async with _closing(ahead) as ready:
                 async for prepared in ready:
                     prepared.before = done
                     await store.write(partial(stage, job=job, prepared=prepared))
@@ -61,9 +63,9 @@ async def pull_noun(under_way: UnderWay, connector: SisConnector, noun: Noun, si
 async def _prepared(
     under_way: UnderWay, noun: Noun, pages: AsyncIterator[Page], since: datetime | None
 ) -> AsyncIterator[Prepared]:
-    """Each page as it goes to staging, while the next one is asked for."""
-    async with _closing(_one_ahead(pages)) as ahead:
-        async for page in ahead:
+    """Each page as it goes to staging."""
+    async with _closing(pages):
+        async for page in pages:
             prepared = await under_way.store.read(partial(prepare, job=under_way.job, noun=noun, page=page))
             prepared.delta = page.delta or (since is not None and not page.whole)
             yield prepared
@@ -83,13 +85,18 @@ async def _onward(pages: AsyncIterator[Page], noun: Noun, seen: set[int]) -> Asy
             yield page
 
 
-async def _one_ahead(items: AsyncIterator[_T]) -> AsyncIterator[_T]:
+async def _one_ahead(items: AsyncIterator[_T], courtesy: Courtesy) -> AsyncIterator[_T]:
     """`items`, each given while the next one is got; what is being got is called off at the end."""
+
+    async def get() -> _T | None:
+        await courtesy.rested()
+        return await anext(items, None)
+
     async with _closing(items):
-        coming = asyncio.ensure_future(anext(items, None))
+        coming = asyncio.create_task(get())
         try:
             while (item := await coming) is not None:
-                coming = asyncio.ensure_future(anext(items, None))
+                coming = asyncio.create_task(get())
                 yield item
         finally:
             coming.cancel()
