@@ -14,6 +14,7 @@ from homeroom.store import Store
 from homeroom.store.cipher import Cipher
 from homeroom.store.migrate import upgrade
 from tests.services import postgres, redis, run
+from tests.services.families import Families, on_monday
 
 _USED: dict[str, set[str]] = defaultdict(set)
 _MISSING: set[str] = set()
@@ -150,3 +151,10 @@ def redis_url(request: pytest.FixtureRequest) -> str:
         _missing(request, exc)
     _ran_on(request, "Redis")
     return url
+
+
+@pytest.fixture
+def families(store: Store) -> Iterator[Families]:
+    """A school on a Monday morning with families who can be told, once on SQLite and once on PostgreSQL."""
+    with on_monday(store) as there:
+        yield there

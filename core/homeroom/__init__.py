@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from homeroom.api.operation import PUBLIC, Answer, Body, Call, Query, Target, operation
+    from homeroom.callbacks import raw_body
     from homeroom.handoff import AttendanceFile, WithAttendanceFile
     from homeroom.hookspecs import HOOK_API, hookimpl
     from homeroom.records import (
@@ -43,11 +44,13 @@ if TYPE_CHECKING:
     from homeroom.store.errors import Refused
     from homeroom.types import (
         AccessRequest,
+        AddressNews,
         Attempt,
         Challenge,
         ClassSession,
         Credentials,
         Decision,
+        DeliveryReport,
         Event,
         Evidence,
         ExternalIdentity,
@@ -67,6 +70,7 @@ if TYPE_CHECKING:
         SignInStart,
         Status,
         Student,
+        Suppressions,
         Verdict,
     )
 
@@ -76,6 +80,7 @@ __all__ = [
     "PUBLIC",
     "AcademicSession",
     "AccessRequest",
+    "AddressNews",
     "Allowance",
     "Answer",
     "Api",
@@ -94,6 +99,7 @@ __all__ = [
     "Course",
     "Credentials",
     "Decision",
+    "DeliveryReport",
     "Enrollment",
     "Event",
     "Evidence",
@@ -133,6 +139,7 @@ __all__ = [
     "SourceError",
     "Status",
     "Student",
+    "Suppressions",
     "Target",
     "Transaction",
     "User",
@@ -143,6 +150,7 @@ __all__ = [
     "facts_of",
     "hookimpl",
     "operation",
+    "raw_body",
 ]
 
 _PLACES = (
@@ -157,7 +165,7 @@ _PLACES = (
         "store.errors",
         "types",
     ),
-    *("api.operation", "handoff"),
+    *("api.operation", "callbacks", "handoff"),
 )
 
 

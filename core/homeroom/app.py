@@ -14,7 +14,10 @@ from homeroom.api.attendance import attendance
 from homeroom.api.auth import auth, tickets
 from homeroom.api.classes import classes
 from homeroom.api.docs import docs
+from homeroom.api.guardians import guardians
 from homeroom.api.inside import InProcess
+from homeroom.api.messages import messages
+from homeroom.api.notifications import notifications
 from homeroom.api.plugins import plugins
 from homeroom.api.providers import providers
 from homeroom.api.sessions import sessions
@@ -36,9 +39,12 @@ _BLUEPRINTS = (
     accounts,
     classes,
     students,
+    guardians,
     sessions,
     attendance,
     absences,
+    notifications,
+    messages,
     plugins,
     sync,
     queues,

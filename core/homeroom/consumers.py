@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Protocol
@@ -18,14 +17,13 @@ import structlog
 from homeroom.host.answers import describe
 from homeroom.live.tail import Tail, events_after
 from homeroom.store import Connection, Store, StoreError, Transaction, conflict, iso, not_found, now_utc
-from homeroom.store.leases import give_back, take_lease
+from homeroom.store.leases import KeptLease
 from homeroom.store.models import Cursor
 from homeroom.types import Event
 
 log = structlog.get_logger("homeroom.jobs")
 
 LEASE_SECONDS = 90.0  # longer than a plugin may take over one batch
-_RENEW_SECONDS = 30.0
 _AT_ONCE = 500
 _IDLE_SECONDS = 5.0
 _LONGEST_WAIT = 300.0
@@ -81,8 +79,7 @@ class Consumer:
         self._host = host
         self._store = store
         self._tail = tail
-        self._holder = holder
-        self._leased_until = 0.0
+        self._lease = KeptLease(store, self._name, holder, seconds=LEASE_SECONDS)
         self._news = asyncio.Event()
 
     async def run(self) -> None:
@@ -102,12 +99,11 @@ class Consumer:
 
     async def let_go(self) -> None:
         """Let another process go on at once."""
-        with contextlib.suppress(StoreError):
-            await self._store.write(lambda tx: give_back(tx, self._holder, self._name))
+        await self._lease.give_back()
 
     async def step(self) -> float:
         """Hand over what is next, if it is this process's turn; gives how long to wait for more, in seconds."""
-        if not await self._leased():
+        if not await self._lease.take():
             await asyncio.sleep(_IDLE_SECONDS)  # another process does it; news does not change that
             return 0.0
         self._news.clear()
@@ -131,13 +127,6 @@ class Consumer:
         log.warning("consumer_failed", plugin=self.plugin, after=position, error=problem)
         await self._store.write(self._failed(problem))
         return 0.0
-
-    async def _leased(self) -> bool:
-        if self._leased_until - time.monotonic() < LEASE_SECONDS - _RENEW_SECONDS:
-            asked = time.monotonic()
-            taken = await self._store.write(lambda tx: take_lease(tx, self._name, self._holder, LEASE_SECONDS))
-            self._leased_until = asked + LEASE_SECONDS if taken else 0.0
-        return self._leased_until > time.monotonic()
 
     def _standing(self, connection: Connection) -> tuple[int, str | None, Any]:
         row = connection.get(Cursor, self._name)

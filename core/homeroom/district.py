@@ -17,6 +17,7 @@ from homeroom.live.board import Boards
 from homeroom.live.bus import Bus
 from homeroom.live.tail import Tail
 from homeroom.mounts import PrefixTaken
+from homeroom.notify.door import StoredMessages
 from homeroom.runs.under_way import SyncRuns
 from homeroom.services import Services, make_limiter, make_services
 from homeroom.settings import Settings
@@ -120,6 +121,7 @@ class District:
             scopes,
             store=self.store,
             limiter=self.limiter,
+            messages=StoredMessages(self.store, name, scopes, self.settings),
             public_url=self.settings.server.public_base_url,
             api=lambda: self.api,
         )

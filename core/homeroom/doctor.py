@@ -9,7 +9,7 @@ import stat
 import zoneinfo
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -265,8 +265,35 @@ async def plugins(settings: Settings) -> AsyncIterator[Check]:
         try:
             for check in [await _plugin(district, name) for name in settings.plugins.enabled]:
                 yield check
+            yield await messages(district)
         finally:
             await district.host.stop()
+
+
+async def messages(district: District) -> Check:
+    """Whether what rules tell can be sent, and whether somebody should look at messages."""
+    from homeroom.notify import reading
+    from homeroom.notify.rules import rules
+    from homeroom.notify.staff import PROBLEMS
+    from homeroom.store import now_utc
+
+    channels, served = district.settings.notify.channels, district.host.channels()
+    on = await district.store.read(lambda c: rules(c, enabled=True))
+    findings = [
+        Finding(
+            problem=f"the rule {rule.title!r} has no channel that a plugin serves",
+            fix="Enable one in [plugins] (twilio, sendgrid or smtp), or switch the rule off.",
+        )
+        for rule in on
+        if not served & set(rule.settings.channels or channels)
+    ]
+    since = now_utc() - timedelta(days=1)
+    counts = await district.store.read(lambda c: reading.figures(c, since=since))
+    troubled = sum(counts[state] for state in PROBLEMS)
+    if troubled:
+        problem = f"{troubled} messages of the last day did not go as they should"
+        findings.append(Finding(problem=problem, fix="Look at them with: homeroom notify status"))
+    return Check(name="messages", detail=f"{len(on)} rules are on", findings=tuple(findings))
 
 
 async def _plugin(district: District, name: str) -> Check:

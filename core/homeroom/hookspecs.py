@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -34,6 +35,7 @@ from homeroom.types import (
     Receipt,
     Routes,
     SignIn,
+    Suppressions,
 )
 
 HOOK_API = 1
@@ -138,6 +140,10 @@ class Specs:
     @_hook(Mode.FIRST, deadline=15, failure="skip")
     async def find_delivery(self, message: Message) -> Receipt | NotSent | None:
         """Ask the vendor what became of a message whose state is unknown; None means that it cannot tell."""
+
+    @_hook(Mode.ALL, deadline=30, failure="report")
+    async def suppressions(self, since: datetime | None) -> Suppressions | None:
+        """Read back the addresses that the vendor no longer sends to; `since` None asks for all of them."""
 
     @_hook(Mode.ALL, deadline=3, failure="report")
     def sis_connector(self) -> SisConnector | None:

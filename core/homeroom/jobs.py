@@ -1,4 +1,4 @@
-"""What the district does without being asked: handing the journal to plugins, syncing, clearing away what has expired.
+"""What the district does without being asked: handing the journal to plugins, syncing, telling families, tidying.
 
 Plain loops, and not a task queue: nothing here is sent by anybody. What there is to do stands in the database (cursors,
 expiry times), and a lease row there decides which process does it. A process that dies loses nothing, and the next one
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
@@ -18,6 +18,9 @@ import structlog
 from homeroom.attendance_out.senders import Senders
 from homeroom.consumers import Consumer, Host
 from homeroom.live.tail import Tail
+from homeroom.notify import notifier
+from homeroom.notify.notifier import Notifier
+from homeroom.notify.troubles import note_quarantined
 from homeroom.runs import diffs
 from homeroom.runs.scheduler import Scheduler
 from homeroom.runs.under_way import SyncRuns
@@ -34,12 +37,8 @@ _WORKER_SECONDS = 20.0
 _WORKER = "worker"
 
 
-class Plugins(Host, Protocol):
+class Plugins(Host, notifier.Host, Protocol):
     """What the jobs need of the plugin host."""
-
-    def implementers(self, hook: str) -> tuple[str, ...]:
-        """Names of the plugins that would be asked."""
-        ...
 
 
 class Home(Protocol):
@@ -58,14 +57,18 @@ class Home(Protocol):
 def tidy(tx: Transaction) -> int:
     """Delete what has expired and nobody will ask for again; gives how many rows that were."""
     now = tx.now
-    return diffs.tidy(tx) + sum(
-        tx.run(query)
-        for query in (
-            Ticket.delete().where(Ticket.expires_at < now),
-            SignInAttempt.delete().where(SignInAttempt.expires_at < now),
-            IdempotencyKey.delete().where(IdempotencyKey.created_at < now - timedelta(hours=24)),
-            KeyValue.delete().where(KeyValue.expires_at < now),
-            SignInSession.delete().where(SignInSession.expires_at < now - timedelta(days=30)),
+    return (
+        diffs.tidy(tx)
+        + notifier.tidy(tx)
+        + sum(
+            tx.run(query)
+            for query in (
+                Ticket.delete().where(Ticket.expires_at < now),
+                SignInAttempt.delete().where(SignInAttempt.expires_at < now),
+                IdempotencyKey.delete().where(IdempotencyKey.created_at < now - timedelta(hours=24)),
+                KeyValue.delete().where(KeyValue.expires_at < now),
+                SignInSession.delete().where(SignInSession.expires_at < now - timedelta(days=30)),
+            )
         )
     )
 
@@ -80,6 +83,8 @@ class Jobs:
         self._scheduler = Scheduler(runs, self._me) if runs is not None else None
         self._consumers: dict[str, tuple[Consumer, asyncio.Task[None]]] = {}
         self._senders = Senders(home, self._me)
+        self._notifier: tuple[Notifier, asyncio.Task[None]] | None = None
+        self._quarantined: dict[str, datetime] = {}
         self._task: asyncio.Task[None] | None = None
         self._last_tidy: float | None = None
         self._problem: str | None = None
@@ -98,6 +103,7 @@ class Jobs:
         self._task = None
         await self._end(list(self._consumers))
         await self._senders.stop()
+        await self._notify(wanted=False)
         with contextlib.suppress(StoreError):
             await self._home.store.write(lambda tx: give_back(tx, self._me))
 
@@ -110,6 +116,8 @@ class Jobs:
         if unsent := self._senders.problems():
             detail = "; ".join(f"no attendance goes to {name}: {error}" for name, error in sorted(unsent.items()))
             return {"ok": False, "detail": detail}
+        if self._notifier is not None and (error := self._notifier[0].error):
+            return {"ok": False, "detail": f"no messages are sent: {error}"}
         if self._problem is not None:
             return {"ok": False, "detail": self._problem}
         if self._stands_back:
@@ -134,6 +142,8 @@ class Jobs:
             if name not in self._consumers:
                 self._begin(name)
         await self._senders.keep(() if self._stands_back else self._home.settings.sync.attendance_out)
+        await self._notify(wanted=not self._stands_back)
+        await note_quarantined(self._home.store, self._home.host, self._quarantined)
         now = asyncio.get_running_loop().time()
         if not self._stands_back and (self._last_tidy is None or now - self._last_tidy >= TIDY_SECONDS):
             self._last_tidy = now
@@ -150,6 +160,18 @@ class Jobs:
             return False
         now = iso(now_utc())
         return await self._home.store.read(lambda connection: is_leased(connection, f"{_WORKER}:", now))
+
+    async def _notify(self, *, wanted: bool) -> None:
+        """Have this process follow and send messages, or leave them to another."""
+        if wanted and self._notifier is None:
+            begun = Notifier(self._home, self._me)
+            self._notifier = begun, asyncio.create_task(begun.run(), name="notify")
+        elif not wanted and self._notifier is not None:
+            ended, task = self._notifier
+            self._notifier = None
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await ended.let_go()
 
     def _tidy_once(self, tx: Transaction) -> int:
         return tidy(tx) if take_lease(tx, "tidy", self._me, TIDY_SECONDS / 2) else 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import structlog
 
-from homeroom.types import Mark, Student
+from homeroom.types import AddressNews, DeliveryReport, Mark, Student
 
 if TYPE_CHECKING:
     import httpx2
@@ -110,6 +110,21 @@ class Attendance(Protocol):
         ...
 
 
+class Messages(Protocol):
+    """What a channel's plugin tells the outbox after `deliver`; only for channels that its scopes name."""
+
+    async def report(self, report: DeliveryReport) -> bool:
+        """Take over what the vendor tells of a message; whether there is such a message of this plugin's.
+
+        A report that was told before, or is older than what is known, changes nothing. Committed when this returns.
+        """
+        ...
+
+    async def heard(self, news: AddressNews) -> None:
+        """Keep what became known of an address; an opt-out holds for the next message already."""
+        ...
+
+
 class PluginStore(Protocol):
     """The plugin's own tables, whose names begin with the plugin's (see the hook `migrations`)."""
 
@@ -181,6 +196,7 @@ class Services:
         limiter: Limiter,
         roster: Roster,
         attendance: Attendance,
+        messages: Messages,
         store: PluginStore,
         derive: Callable[[str], bytes],
         api: Callable[[], Api | None] = lambda: None,
@@ -195,6 +211,7 @@ class Services:
         self.limiter = limiter
         self.roster = roster
         self.attendance = attendance
+        self.messages = messages
         self.store = store
         self.public_url = public_url
         self._egress = egress
@@ -266,6 +283,7 @@ def make_services(
     *,
     store: Store,
     limiter: Limiter,
+    messages: Messages,
     public_url: str | None = None,
     api: Callable[[], Api | None] = lambda: None,
     clock: Clock | None = None,
@@ -285,6 +303,7 @@ def make_services(
         limiter=doors.NamespacedLimiter(limiter, name),
         roster=doors.StoredRoster(store, name, scopes),
         attendance=doors.StoredAttendance(store, name, scopes),
+        messages=messages,
         store=doors.StoredTables(store),
         derive=store.cipher.derive,
         api=api,

@@ -12,6 +12,7 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -129,6 +130,25 @@ class SyncSettings(_Section):
     attendance_delay_seconds: int = Field(default=20, ge=0, le=3600)  # in which a correction costs no second write
 
 
+class NotifySettings(_Section):
+    """How messages to families and staff go out; what is told, and to whom, is said by rules."""
+
+    channels: Names = ["sms", "email"]  # tried in this order for who has chosen none
+    languages: Names = ["en", "es", "zh", "vi", "ar"]  # those offered; the first is for who has chosen none
+    quiet_from: time = time(21, 0)  # at the school; nothing is sent until `quiet_until`
+    quiet_until: time = time(7, 0)
+    region: str = Field(default="US", pattern=r"^[A-Z]{2}$")  # of numbers written without a country code
+    text_phones: bool = False  # whether a number not known to take texts is tried all the same
+    consent_first: Names = []  # channels on which nothing is sent before the person has agreed
+    at_once: int = Field(default=16, ge=1, le=128)  # deliveries under way at the same time
+    ask_after_seconds: float = Field(default=120, ge=0.1)  # when a vendor is first asked for a message of unknown state
+    unknown_minutes: int = Field(default=60, ge=1)  # after which an unknown state is shown to staff
+    resend_unknown: bool = False  # whether one is then sent again, at the risk of a second message
+    school_day_limit: int = Field(default=5000, ge=1)  # messages of one school, channel and day; more are held
+    school_day_cost: float | None = Field(default=None, gt=0)  # what one school may spend on a channel in a day
+    costs: dict[str, float] = {"sms": 0.0079}  # of one segment or message, to reckon with
+
+
 class LogSettings(_Section):
     """What is written to standard error."""
 
@@ -147,6 +167,7 @@ class Settings(_Section):
     security: SecuritySettings = SecuritySettings()
     attendance: AttendanceSettings = AttendanceSettings()
     sync: SyncSettings = SyncSettings()
+    notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
     plugins: PluginsConfig = Field(default_factory=PluginsConfig)
     file: str | None = None

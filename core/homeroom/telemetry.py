@@ -198,10 +198,14 @@ class Metrics:
         """One message reached a state."""
         self._messages.labels(channel, result).inc()
 
-    def render(self, district: District, syncs: Sequence[SyncFigures] = ()) -> tuple[bytes, str]:
-        """All figures in Prometheus' text format, and its content type."""
+    def render(
+        self, district: District, syncs: Sequence[SyncFigures] = (), outbox: Mapping[str, int] | None = None
+    ) -> tuple[bytes, str]:
+        """All figures in Prometheus' text format, and its content type; `outbox` counts messages that wait."""
         self._sockets.set(district.boards.sockets)
         self._queue.labels("writes").set(district.store.waiting)
+        for state, count in (outbox or {}).items():
+            self._queue.labels(f"messages_{state}").set(count)
         self._syncs.figures = syncs
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
@@ -209,3 +213,5 @@ class Metrics:
         if event.kind in ("attendance.recorded", "attendance.corrected"):
             status, school = event.data.get("status"), event.data.get("school_id")
             self._marks.labels(str(status), str(school)).inc()
+        elif event.kind.startswith("notification.") and (channel := event.data.get("channel")):
+            self.message(str(channel), event.kind.partition(".")[2])

@@ -227,6 +227,9 @@ class Outcome:
 class Message:
     """One message to one address of one family. `id` is the outbox row: the idempotency key, and all a vendor may keep.
 
+    `to` is an E.164 number ("sms") or an address ("email"). `html` says the same as `body`, for e-mail, with its
+    language and direction; `sender` is the school's name. After `expires_at` the message is of no use to anybody.
+    `attempted_at` is when this attempt began: whatever a vendor took before is not this attempt's.
     Reaches only plugins whose scopes name `message.CHANNEL`.
     """
 
@@ -235,8 +238,12 @@ class Message:
     to: str = field(repr=False)
     subject: str = field(default="", repr=False)
     body: str = field(repr=False)
+    html: str = field(default="", repr=False)
+    sender: str = ""
     language: str = "en"
     created_at: datetime
+    attempted_at: datetime | None = None
+    expires_at: datetime | None = None
 
     def for_scopes(self, scopes: frozenset[str]) -> Self | None:
         """This message for a plugin that serves its channel, else None: the plugin is not asked."""
@@ -262,6 +269,41 @@ class Receipt:
 @dataclass(frozen=True, slots=True)
 class NotSent:
     """The vendor was asked and has no such message: it is safe to send it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryReport:
+    """What a vendor tells of a message after it took it (a status callback, an event webhook).
+
+    The message is named by `message_id` (the outbox row), by `provider_id`, or by both. Reports may come in any order
+    and more than once. "failed" means that it will not arrive on this channel.
+    """
+
+    state: Literal["accepted", "delivered", "failed"]
+    message_id: str | None = None
+    provider_id: str | None = None
+    reason: str = ""
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressNews:
+    """What became known of one address; it holds for that address on that channel, and for none of its owner's others.
+
+    `news`: its owner wants no more ("opted_out"), wants messages again ("opted_in"), or there is none ("unreachable").
+    """
+
+    channel: str
+    address: str = field(repr=False)
+    news: Literal["opted_out", "opted_in", "unreachable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppressions:
+    """What a vendor keeps of addresses it no longer sends to, from `since` to `until`."""
+
+    items: tuple[AddressNews, ...] = ()
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,7 @@ class Plugins:
     """Stands where the plugin host does: one connector, on or off."""
 
     sis: ScriptedSis | None
+    plugins: tuple[Any, ...] = ()
 
     def implementers(self, _hook: str) -> tuple[str, ...]:
         return ()
@@ -60,7 +61,7 @@ class Home:
     """What the jobs need of a district."""
 
     store: Store
-    host: Plugins
+    host: Any  # stands where the plugin host does
     tail: Tail
     settings: Settings = field(default_factory=Settings)
 

@@ -229,6 +229,40 @@ def test_a_mark_of_the_teacher_and_its_correction_arrive_in_powerschool(begin: A
     assert {path.name for path in Path(ready["dir"]).iterdir()} == {"homeroom.db", "homeroom.toml"}
 
 
+def settled_messages(office: httpx2.Client, count: int) -> list[dict[str, Any]]:
+    """The messages about absences, once there are so many and all of them are delivered."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        items: list[dict[str, Any]] = office.get("/notifications/messages?kind=absence").json()["items"]
+        if len(items) >= count and all(item["state"] == "delivered" for item in items):
+            return items
+        assert time.monotonic() < deadline, [(item["state"], item["reason"]) for item in items]
+        time.sleep(0.1)  # other processes deliver: there is nothing to wait on but the server's word
+
+
+def test_families_are_texted_and_mailed_once_each_and_told_why(begin: Any) -> None:
+    demo = begin("--json", "--port", "0", "--students", "120")
+    ready = json.loads(demo.line())
+    accounts = {account["role"]: account for account in ready["accounts"]}
+    settings = tomllib.loads((Path(ready["dir"]) / "homeroom.toml").read_text(encoding="utf-8"))["plugins"]
+    with sign_in(ready["url"], accounts["school_admin"]) as office:
+        items = settled_messages(office, 3)
+        assert {item["plugin"] for item in items} == {"twilio", "sendgrid"}
+        assert {item["language"] for item in items} == {"en", "es"}
+        for item in items:
+            whole = office.get(f"/notifications/messages/{item['id']}").json()
+            assert whole["why"]["rule"] == "Absence from a class"
+            assert whole["why"]["records"]
+            assert item["student"] in " ".join(whole["texts"].values())
+    taken = [
+        message["message_id"] or message["provider_id"]
+        for name in ("twilio", "sendgrid")
+        for message in httpx2.get(f"{settings[name]['base_url']}/_simulator/messages").json()["messages"]
+    ]
+    assert len(taken) == len(set(taken)) >= len(items)
+    assert demo.stop(signal.SIGINT)[0] == 0
+
+
 def test_a_demo_that_is_killed_takes_its_simulator_along(begin: Any) -> None:
     demo = begin("--json", "--port", "0", "--students", "30", "--no-simulate")
     demo.line()
@@ -255,6 +289,7 @@ def test_without_powerschools_connector_and_without_pytest_there_is_still_a_demo
     demo = begin("--port", "0", "--students", "30", "--no-simulate", python=python)
     assert "Making a district" in demo.line()
     assert demo.line() == "No PowerSchool connector is installed: the roster is a generated bundle."
+    assert demo.line().startswith("Its families are texted and mailed through simulators")
     assert demo.line().startswith("The oneroster connector took ")
     assert demo.stop(signal.SIGINT)[0] == 0
 

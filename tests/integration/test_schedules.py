@@ -26,6 +26,7 @@ from homeroom.settings import RedisSettings
 from homeroom.store import Connection, Refused, Store, Transaction, iso, now_utc
 from homeroom.store.leases import take_lease
 from homeroom.store.models import SyncHint, SyncRun, SyncSchedule, SyncTask
+from homeroom.testing import KeptMessages
 from tests.services.connected import Connected, connected
 from tests.services.scripted_sis import ScriptedSis, small_district
 from tests.services.waiting import until
@@ -256,7 +257,7 @@ async def test_several_hints_are_one_run_of_what_has_changed(sqlite_store: Store
 
 
 async def test_a_plugin_asks_for_a_run_by_its_services(sqlite_store: Store) -> None:
-    services = make_services("sis", frozenset(), store=sqlite_store, limiter=MemoryLimiter())
+    services = make_services("sis", frozenset(), store=sqlite_store, limiter=MemoryLimiter(), messages=KeptMessages())
     await services.sync_soon()
     await services.sync_soon()
     assert [row.connector for row in await sqlite_store.read(lambda c: c.all(SyncHint.select()))] == ["sis"]

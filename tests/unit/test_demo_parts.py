@@ -22,7 +22,8 @@ from homeroom.demo.board import Board
 from homeroom.demo.folder import configure, make_folder
 from homeroom.demo.people import fresh_password
 from homeroom.demo.simulation import LAST_SECONDS, ON_TIME_SECONDS, _mistyped, plan_visits
-from homeroom.demo.sis import Sis, holds
+from homeroom.demo.sis import holds
+from homeroom.demo.vendors import Vendor
 from homeroom.testing.district import first_school_day
 
 NAMES = {"a": "Ana", "b": "Bo", "c": "Cy"}
@@ -137,7 +138,11 @@ def test_each_demo_has_secrets_of_its_own(tmp_path: Path) -> None:
 
 def test_marks_go_to_the_sis_that_the_rosters_come_from_and_its_restart_is_told(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "demo")
-    sis = Sis(url="http://127.0.0.1:4711", settings={"base_url": "http://127.0.0.1:4711", "titles": ['a "b"']})
+    sis = Vendor(
+        name="powerschool",
+        url="http://127.0.0.1:4711",
+        settings={"base_url": "http://127.0.0.1:4711", "titles": ['a "b"']},
+    )
     settings = configure(folder, "http://127.0.0.1:8000", sis, students=60)
     assert settings.plugins.enabled == ("accounts", "rotating_code", "powerschool")
     assert tuple(settings.sync.attendance_out) == ("powerschool",)

@@ -8,7 +8,7 @@ import inspect
 import re
 import typing
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def test_the_pages_example_is_accepted_by_the_host(hook: str) -> None:
     [code] = re.findall(r"```python\n(.*?)```", SECTIONS[hook], re.DOTALL)
     names: dict[str, Any] = {name: getattr(homeroom, name) for name in homeroom.__all__}
     names |= {"asyncio": asyncio, "hmac": hmac, "click": click, "Path": Path, "Sequence": Sequence}
-    names |= {"timedelta": timedelta, "Blueprint": Blueprint}
+    names |= {"datetime": datetime, "timedelta": timedelta, "Blueprint": Blueprint}
     body: dict[str, Any] = {"hook_api": 1, "scopes": frozenset({"credentials.password", "message.sms"})}
     exec(compile(code, f"docs/hooks.md, {hook}", "exec", dont_inherit=True), names, body)  # noqa: S102 - our own page
     plugin = type("Example", (), body)

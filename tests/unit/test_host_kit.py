@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -96,6 +97,13 @@ def test_the_kit_finds_hooks_that_are_never_asked() -> None:
             return Health(ok=True)
 
     failing(Unmarked, "test_it_keeps_to_what_a_plugin_may_use", "health is named like a hook")
+
+
+def test_the_kit_has_something_plausible_for_every_hook_that_takes_something() -> None:
+    specs, kit = (importlib.import_module(f"homeroom.{name}") for name in ("hookspecs", "testing.plugin_kit"))
+    for hook in set(specs.POLICIES) - {"resolve_conflict"}:
+        wanted = set(inspect.signature(getattr(specs.Specs, hook)).parameters) - {"self"}
+        assert set(kit.samples(hook, frozenset())) == wanted, hook
 
 
 async def test_a_running_plugin_is_asked_as_the_server_would() -> None:

@@ -16,13 +16,15 @@ from homeroom.limits import MemoryLimiter
 from homeroom.services import Services, SystemClock, make_limiter, make_services
 from homeroom.store import Connection, Store, Transaction
 from homeroom.store import models as m
+from homeroom.testing import KeptMessages
 
 AT = datetime(2026, 9, 1, 14, 0, tzinfo=UTC)
 DAY = date(2026, 9, 1)
 
 
 def given(store: Store, *scopes: str, name: str = "acme", **options: Any) -> Services:
-    return make_services(name, frozenset(scopes), store=store, limiter=MemoryLimiter(), **options)
+    limiter, messages = MemoryLimiter(), KeptMessages()
+    return make_services(name, frozenset(scopes), store=store, limiter=limiter, messages=messages, **options)
 
 
 async def people(store: Store) -> None:
@@ -244,7 +246,11 @@ async def test_many_keys_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch)
 
 async def test_plugins_limits_do_not_touch_each_other(sqlite_store: Store) -> None:
     shared = MemoryLimiter()
-    one, two = (make_services(name, frozenset(), store=sqlite_store, limiter=shared).limiter for name in ("one", "two"))
+    told = KeptMessages()
+    one, two = (
+        make_services(name, frozenset(), store=sqlite_store, limiter=shared, messages=told).limiter
+        for name in ("one", "two")
+    )
     assert (await one.hit("k", 1, 60)).allowed
     assert not (await one.peek("k", 1, 60)).allowed
     assert (await two.hit("k", 1, 60)).allowed

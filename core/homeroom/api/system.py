@@ -11,6 +11,7 @@ from quart import Blueprint, Response
 
 from homeroom.api.operation import PUBLIC, Answer, Call, operation
 from homeroom.host import Host
+from homeroom.notify import reading
 from homeroom.runs.metrics import sync_figures
 from homeroom.runs.overview import overview
 from homeroom.store import StoreError, iso
@@ -112,8 +113,8 @@ async def read_detailed_health(call: Call) -> DetailedHealth:
 @operation("monitor", answers={200: "text/plain"}, local=True)
 async def read_metrics(call: Call) -> Response:
     """Figures in Prometheus' text format."""
-    syncs = await call.read(sync_figures)
-    body, content_type = call.district.metrics.render(call.district, syncs)
+    syncs, outbox = await call.read(lambda c: (sync_figures(c), reading.waiting(c)))
+    body, content_type = call.district.metrics.render(call.district, syncs, outbox)
     return Response(body, content_type=content_type)
 
 

@@ -127,13 +127,14 @@ def day_status(rule: DayRule, marks: Sequence[PeriodMark]) -> Status | None:
     if not counted:
         return None
     came = [mark for mark in counted if mark.status in ("present", "tardy")]
-    if _came_enough(rule, len(came), len(counted)):
+    if came_enough(rule, len(came), len(counted)):
         return "tardy" if counted[0].status == "tardy" else "present"
     missed = [mark for mark in counted if mark.status in ("absent", "excused")]
     return "excused" if all(mark.status == "excused" for mark in missed) else "absent"
 
 
-def _came_enough(rule: DayRule, came: int, counted: int) -> bool:
+def came_enough(rule: DayRule, came: int, counted: int) -> bool:
+    """Whether somebody who came to so many of the periods that count was there that day."""
     match rule:
         case Share():
             return came >= rule.at_least * counted

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -16,14 +15,13 @@ from homeroom.attendance_out.queue import begin, cursor_of, follow
 from homeroom.live.tail import Tail
 from homeroom.records import SisConnector, SourceError
 from homeroom.store import Connection, Store, StoreError, now_utc
-from homeroom.store.leases import give_back, take_lease
+from homeroom.store.leases import KeptLease
 from homeroom.store.models import Cursor
 from homeroom.types import Event
 
 log = structlog.get_logger("homeroom.attendance_out")
 
 LEASE_SECONDS = 90.0
-_RENEW_SECONDS = 30.0
 _IDLE_SECONDS = 5.0
 _PACE_SECONDS = 1.0  # between two looks while changes come without end; less where the delay is short
 
@@ -59,11 +57,10 @@ class AttendanceOut:
         self._host = host
         self._store = store
         self._tail = tail
-        self._holder = holder
         self._delay = delay
         self._weekdays = weekdays
         self._pace = min(_PACE_SECONDS, delay.total_seconds() / 20)
-        self._leased_until = 0.0
+        self._lease = KeptLease(store, self._name, holder, seconds=LEASE_SECONDS)
         self._begun = False
         self._news = asyncio.Event()
 
@@ -87,12 +84,11 @@ class AttendanceOut:
 
     async def let_go(self) -> None:
         """Let another process go on at once."""
-        with contextlib.suppress(StoreError):
-            await self._store.write(lambda tx: give_back(tx, self._holder, self._name))
+        await self._lease.give_back()
 
     async def step(self) -> float:
         """Queue what is new and send what is due; gives how long to wait for more, in seconds."""
-        if not await self._leased():
+        if not await self._lease.take():
             await asyncio.sleep(_IDLE_SECONDS)  # another process does it; news does not change that
             return 0.0
         self._news.clear()
@@ -107,7 +103,7 @@ class AttendanceOut:
         if paused is not None and (left := (paused - now_utc()).total_seconds()) > 0:
             return min(left, _IDLE_SECONDS)
         try:
-            async with self._lease_renewed():
+            async with self._lease.renewed():
                 due = await drain(
                     self._store,
                     self.connector,
@@ -139,31 +135,7 @@ class AttendanceOut:
 
     async def _between(self, connector: SisConnector) -> bool:
         await self._follow(connector)
-        return self._leased_until > time.monotonic()
-
-    async def _leased(self) -> bool:
-        if self._leased_until - time.monotonic() < LEASE_SECONDS - _RENEW_SECONDS:
-            asked = time.monotonic()
-            taken = await self._store.write(lambda tx: take_lease(tx, self._name, self._holder, LEASE_SECONDS))
-            self._leased_until = asked + LEASE_SECONDS if taken else 0.0
-        return self._leased_until > time.monotonic()
-
-    @contextlib.asynccontextmanager
-    async def _lease_renewed(self) -> AsyncIterator[None]:
-        """The lease goes on while a slow SIS is written to."""
-
-        async def renew() -> None:
-            while True:
-                await asyncio.sleep(_RENEW_SECONDS)
-                with contextlib.suppress(StoreError):
-                    await self._leased()
-
-        task = asyncio.create_task(renew(), name=f"renew-{self._name}")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        return self._lease.left > 0
 
     def _standing(self, connection: Connection) -> tuple[str | None, datetime | None]:
         row = connection.get(Cursor, self._name)

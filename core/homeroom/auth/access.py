@@ -105,6 +105,17 @@ def students_within(identity: Identity, action: str, today: date) -> ModelSelect
     return m.User.select(m.User.id).where(_any(judge.people() for judge in judges))
 
 
+def schools_within(identity: Identity, action: str) -> ModelSelect[m.Org] | None:
+    """The ids of the schools that `identity` reaches with `action`, as a query to select from; None means all.
+
+    What belongs to the district as a whole is for those who reach all.
+    """
+    judges = _judges(identity, action, date.max)
+    if any(judge.reach is Reach.DISTRICT for judge in judges):
+        return None
+    return m.Org.select(m.Org.id).where(_any(judge.schools() for judge in judges))
+
+
 def records_within(model: Any, identity: Identity, action: str, today: date) -> Any:
     """The peewee condition on `model` (with `class_id` and `student_id`) that leaves what `identity` may see.
 
@@ -207,7 +218,9 @@ class _Judge:
     def _children(self) -> ModelSelect[Any]:
         table = m.Guardianship
         query = table.select(table.student_id).where(table.guardian_id == self.identity.subject)
-        return query if self.day is None else query.where(~table.ended)
+        if self.day is None:
+            return query
+        return query.where(_current(table, self.day), ~table.blocked, table.data_access)
 
     def _at_schools(self) -> Any:
         schools = _schools(self.identity)

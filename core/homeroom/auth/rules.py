@@ -91,8 +91,13 @@ RULES: Mapping[str, Rule] = {
     "absence.decide": _rule(_STAFF),
     "codes.read": Rule(anyone=True, scope="attendance.read"),
     "codes.edit": _rule(_OFFICE),
-    # messages, and what the core does itself when a plugin asks for data (no route)
+    # messages and who is told; what the core does itself for a message or a plugin has no route
     "guardian.notify": _rule(_OFFICE),
+    "guardian.read": _rule(_OFFICE),
+    "guardian.edit": _rule(_OFFICE),
+    "notify.read": _rule(_OFFICE),
+    "notify.manage": _rule(_OFFICE),
+    "notify.own": Rule(anyone=True),
     "data.handed_out": _rule(),
     # running the place
     "plugins.manage": _rule(_DISTRICT),

@@ -18,6 +18,7 @@ from typing import Any
 import httpx2
 
 from homeroom.bench import sync_bare, sync_checkins, sync_out, sync_pull, sync_source
+from homeroom.bench.crowd import Rates
 from homeroom.bench.exchange import HOST
 from homeroom.bench.outcome import Outcome, machine, median, neat
 from homeroom.bench.processes import Running, run_client, serving
@@ -134,7 +135,7 @@ class _Bench:
         with self._with_source(students) as (_, here):
             return _pull(here, CONNECTOR, self._progress, "sync").memory_mib
 
-    def checkins(self, students: int, checkins: int) -> sync_checkins.Rates:
+    def checkins(self, students: int, checkins: int) -> Rates:
         """Check-ins while so many students come in."""
         with self._with_source(students) as (_, here):
             return sync_checkins.measure(here, CONNECTOR, checkins=checkins, progress=self._progress)
@@ -241,7 +242,7 @@ def _of_pulls(pulls: Pulls) -> dict[str, Any]:
     }
 
 
-def _of_rates(rates: sync_checkins.Rates) -> dict[str, Any]:
+def _of_rates(rates: Rates) -> dict[str, Any]:
     return {
         "checkins_per_second": neat(median(rates.in_peace)),
         "checkins_per_second_during_sync": neat(median(rates.meanwhile)),

@@ -133,7 +133,7 @@ READERS: Mapping[str, Callable[[], Read]] = {"oneroster": OneRoster}
 async def run(plan: Plan) -> Took:
     """Get and insert everything once."""
     read = READERS[plan.connector]()
-    with contextlib.closing(_connected(plan.database)) as connection, httpx2.Client(base_url=plan.url) as http:
+    with contextlib.closing(connected(plan.database)) as connection, httpx2.Client(base_url=plan.url) as http:
         for name, columns in TABLES.items():
             key = ", ".join(columns[: _KEYS.get(name, 1)])
             kinds = ", ".join(f"{column} {_kind(column)}" for column in columns)
@@ -147,7 +147,7 @@ async def run(plan: Plan) -> Took:
                 raise CannotMeasure(f"the simulator answered {answer.status_code}")
             rows = read(orjson.loads(answer.content))
             begun = time.perf_counter()
-            with _transaction(connection):
+            with transaction(connection):
                 _insert(connection, rows)
             inserting += time.perf_counter() - begun
             if number % 10 == 0:
@@ -168,7 +168,8 @@ _SCOPE = " ".join(
 )
 
 
-def _connected(database: str) -> Any:
+def connected(database: str) -> Any:
+    """A connection to a SQLite file or a PostgreSQL URL that begins no transaction by itself."""
     if database.startswith("postgresql"):
         import psycopg
 
@@ -184,7 +185,8 @@ def _do(connection: Any, text: str) -> None:
 
 
 @contextlib.contextmanager
-def _transaction(connection: Any) -> Iterator[None]:
+def transaction(connection: Any) -> Iterator[None]:
+    """One transaction, kept at the end."""
     connection.execute("BEGIN")
     yield
     connection.execute("COMMIT")

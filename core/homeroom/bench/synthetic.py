@@ -69,12 +69,17 @@ class Group:
 
 @contextlib.contextmanager
 def installation(
-    folder: Path, database: str | None = None, *, plugins: Mapping[str, Mapping[str, Any]] | None = None
+    folder: Path,
+    database: str | None = None,
+    *,
+    plugins: Mapping[str, Mapping[str, Any]] | None = None,
+    modules: Path | None = None,
 ) -> Iterator[Installation]:
     """A fresh, migrated installation, with `plugins` (their settings by name) beside those that every bench needs.
 
-    `database` names a PostgreSQL server by a URL of any of its databases: one of our own is made there, and dropped at
-    the end. By default it is a SQLite file in `folder`.
+    `modules` is a folder where Python finds plugins that are not installed. `database` names a PostgreSQL server
+    by a URL of any of its databases: one of our own is made there, and dropped at the end. By default it is a SQLite
+    file in `folder`.
     """
     with fresh_database(folder, database) as url:
         config = folder / "homeroom.toml"
@@ -86,6 +91,9 @@ def installation(
             "JWT_SECRET_KEY": secrets.token_urlsafe(48),
             "ENCRYPTION_KEY": secrets.token_urlsafe(48),
         }
+        if modules is not None:
+            paths = (str(modules), environment.get("PYTHONPATH"))
+            environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         settings = load_settings(config, environment)
         _migrate(folder, environment)
         yield Installation(folder=folder, environment=environment, settings=settings)

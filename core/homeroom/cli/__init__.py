@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "users": ("homeroom.cli.users:users", "Add and invite people."),
     "plugins": ("homeroom.cli.plugins:plugins", "See, switch, check and make plugins."),
     "sync": ("homeroom.cli.sync:sync", "Take rosters in."),
+    "notify": ("homeroom.cli.notify:notify", "See who would be told, and what became of messages."),
     "simulate": ("homeroom.cli.simulate:simulate", "Serve a vendor's SIS on this machine, to try things out."),
     "doctor": ("homeroom.cli.doctor:doctor", "Say what is wrong with this installation, and the fix."),
     "bench": ("homeroom.cli.bench:bench", "Measure this installation beside a bare baseline."),

@@ -108,6 +108,18 @@ def sync(*, as_json: bool, **options: Any) -> None:
     _measure(run, options, as_json=as_json)
 
 
+@bench.command(epilog=example("homeroom bench notify --absences 5000"))
+@_database_option
+@click.option("--absences", default=20_000, show_default=True, type=click.IntRange(20, 200_000), help="In one morning.")
+@click.option("--checkins", default=8000, show_default=True, type=click.IntRange(20), help="In all.")
+@json_option
+def notify(*, as_json: bool, **options: Any) -> None:
+    """Absences turned into messages, how fast these leave, and check-ins meanwhile."""
+    from homeroom.bench.notify import run
+
+    _measure(run, options, as_json=as_json)
+
+
 def _measure(run: Callable[..., Outcome], options: dict[str, Any], *, as_json: bool) -> None:
     from homeroom.bench.processes import BenchFailed
 

@@ -1,13 +1,14 @@
 """Runs the conformance kits on an installed plugin, and tells of every rule whether it passes.
 
-A plugin whose simulator is installed is tested against that, and never against the district's own SIS: the rules try
-wrong secrets, and write attendance.
+A plugin whose simulator is installed is tested against that, and never against the district's own SIS or messaging
+account: the rules try wrong secrets, write attendance, and send messages.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+import structlog
 
 from homeroom.host import discovery
 
@@ -39,7 +41,7 @@ _chosen: dict[str, type[Any]] = {}
 class Rule:
     """What came of one rule; `message` says what is wrong, or why it does not apply.
 
-    `against` is the simulator by whose data the connector was tested; None for the rules of every plugin.
+    `against` is the simulator against which the plugin was tested; None for the rules of every plugin.
     """
 
     against: str | None
@@ -69,6 +71,11 @@ def run(settings: Settings, name: str, *, tell: Callable[[Rule], None]) -> list[
     _choose(settings, name)
     rules = _Rules(tell)
     printed = io.StringIO()
+    # Every level: what a rule overhears must not depend on what this command lets through to its terminal.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        logger_factory=lambda *_: structlog.PrintLogger(printed),
+    )
     with tempfile.TemporaryDirectory(prefix="homeroom-") as folder, contextlib.redirect_stdout(printed):
         file, ini = Path(folder) / "test_conformance.py", Path(folder) / "pytest.ini"
         file.write_text(_FILE)
@@ -83,7 +90,7 @@ def run(settings: Settings, name: str, *, tell: Callable[[Rule], None]) -> list[
 
 
 def _choose(settings: Settings, name: str) -> None:
-    from homeroom.testing import connector_tests, plugin_tests, sample_district, services
+    from homeroom.testing import plugin_tests, sample_district, services
 
     entry_point = settings.plugins.entry_point(name)
     try:
@@ -98,11 +105,20 @@ def _choose(settings: Settings, name: str) -> None:
     server = next(iter(simulators.values()))(sample_district(students=30))
     _chosen[_PLUGIN] = plugin_tests(
         plugin,
-        server.settings("https://sis.example"),
+        server.settings("https://vendor.example"),
         services=lambda: services(name, scopes=getattr(plugin, "scopes", ()), http=server.app),
     )
     for one, simulator in simulators.items():
-        _chosen[f"Test_{one}"] = connector_tests(plugin, simulator=simulator)
+        _chosen[f"Test_{one}"] = _tests(plugin, simulator)
+
+
+def _tests(plugin: type[Any], simulator: type[Simulator]) -> type[Any]:
+    """The rules for what the simulator stands for: a messaging vendor or a SIS."""
+    from homeroom.testing import ChannelSimulator, channel_tests, connector_tests
+
+    if issubclass(simulator, ChannelSimulator):
+        return channel_tests(plugin, simulator=simulator)
+    return connector_tests(plugin, simulator=simulator)
 
 
 def _simulators(plugin: str) -> dict[str, type[Simulator]]:

@@ -132,7 +132,7 @@ def new(*, name: str, kind: Kind, folder: Path, as_json: bool) -> None:
 def test(*, name: str, as_json: bool, config: Path | None) -> None:
     """Run the conformance kit on a plugin, rule by rule; exit 1 when one fails.
 
-    A SIS connector is tested against its simulator, never against the district's own SIS.
+    A connector or channel is tested against its simulator, never against the district's own SIS or vendor.
     """
     from homeroom.cli.conformance import run
 

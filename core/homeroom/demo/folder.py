@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from homeroom.demo import sis as sises
 from homeroom.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from homeroom.demo.sis import Sis
+    from homeroom.demo.vendors import Vendor
 
 BUNDLE = "oneroster"
 """The connector that reads a generated bundle, where PowerSchool's is not installed."""
@@ -43,6 +44,11 @@ encryption_key = "{key}"
 
 [attendance]
 time_zone = "America/New_York"
+
+[notify]
+quiet_from = 00:00:00
+quiet_until = 00:00:00
+ask_after_seconds = 5
 
 [log]
 level = "warning"
@@ -100,26 +106,36 @@ def make_folder(path: Path | None) -> DemoFolder:
     return DemoFolder(path=path)
 
 
-def configure(folder: DemoFolder, url: str, sis: Sis | None = None, *, students: int = 0) -> Settings:
+def configure(
+    folder: DemoFolder, url: str, sis: Vendor | None = None, *, students: int = 0, channels: Sequence[Vendor] = ()
+) -> Settings:
     """The demo's settings, as any installation's are read: from its homeroom.toml, which is written here.
 
     Rosters come from `sis`, made for so many students, and marks go there; without one the folder's bundle is read.
+    Families are told through `channels`.
     """
     text = _TOML.format(
         url=url,
         database=toml_value(folder.database_url),
         secret=secrets.token_urlsafe(48),
         key=secrets.token_urlsafe(48),
-        enabled=toml_value(["accounts", "rotating_code", BUNDLE if sis is None else sises.CONNECTOR]),
+        enabled=toml_value(
+            [
+                *("accounts", "rotating_code", BUNDLE if sis is None else sises.CONNECTOR),
+                *(channel.name for channel in channels),
+            ]
+        ),
     )
     text += _from_sis(sis, students) if sis else _FROM_BUNDLE.format(name=BUNDLE, roster=toml_value(folder.roster))
+    for channel in channels:
+        text += f"\n[plugins.{channel.name}]\n" + _lines(channel)
     descriptor = os.open(folder.config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     return load_settings(folder.config, environment={})
 
 
-def _from_sis(sis: Sis, students: int) -> str:
+def _from_sis(sis: Vendor, students: int) -> str:
     head = _FROM_SIS.format(
         names=toml_value([sises.CONNECTOR]),
         delay=_SEND_SECONDS,
@@ -128,4 +144,8 @@ def _from_sis(sis: Sis, students: int) -> str:
         port=urlsplit(sis.url).port,
         students=students,
     )
-    return head + "".join(f"{key} = {toml_value(value)}\n" for key, value in sis.settings.items())
+    return head + _lines(sis)
+
+
+def _lines(vendor: Vendor) -> str:
+    return "".join(f"{key} = {toml_value(value)}\n" for key, value in vendor.settings.items())

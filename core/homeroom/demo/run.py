@@ -7,7 +7,8 @@ import contextlib
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from homeroom.auth import sign_in as signing_in
 from homeroom.auth.access import today_in
 from homeroom.cli.server import listen, serve_app, stop_signals, url_of
 from homeroom.demo import board as boards
-from homeroom.demo import simulation
+from homeroom.demo import families, simulation, vendors
 from homeroom.demo import sis as sises
 from homeroom.demo.folder import BUNDLE, DemoFolder, configure, make_folder
 from homeroom.demo.people import Account, DemoClass, add_accounts, choose_class, hold_school
 from homeroom.demo.roster import load_roster
+from homeroom.demo.vendors import Vendor, VendorProcess
 from homeroom.district import District
 from homeroom.roster.calendar import zone_of
 from homeroom.roster.names import display_name
@@ -34,6 +36,7 @@ from homeroom.store import models as m
 from homeroom.testing.district import first_school_day, write_bundle
 
 PORTS_TRIED = 20
+_MESSAGES_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,8 @@ class Ready:
     """A demo that serves; `sis` is where its rosters came from and its marks go, None where that was a bundle."""
 
     url: str
-    sis: sises.Sis | None
+    sis: Vendor | None
+    channels: Sequence[Vendor]
     folder: DemoFolder
     group: DemoClass
     session_id: str
@@ -74,32 +78,50 @@ async def run(wish: Wish, *, say: Say, show: Show) -> None:
         folder = make_folder(wish.path)
         say(f"Making a district with {wish.students} students in {folder.path} …")
         async with contextlib.AsyncExitStack() as stack:
-            process = await stack.enter_async_context(sises.begun(wish.students)) if sises.is_installed() else None
-            made = await _or_stopped(stopping, _make(wish, folder, url, process, say))
+            names = [*([sises.CONNECTOR] if sises.is_installed() else []), *families.installed()]
+            processes = [await stack.enter_async_context(vendors.begun(name, wish.students, url)) for name in names]
+            made = await _or_stopped(stopping, _make(wish, folder, url, processes, say))
             if made is None:
                 return
-            settings, sis = made
+            settings, sis, channels = made
             district = District(settings)
-            stage = _Stage(wish=wish, folder=folder, district=district, url=url, sis=sis, serving=asyncio.Event())
+            stage = _Stage(
+                wish=wish,
+                folder=folder,
+                district=district,
+                url=url,
+                sis=sis,
+                channels=channels,
+                serving=asyncio.Event(),
+            )
             await _serve(stage, listening, stopping, show)
     finally:
         listening.close()
 
 
 async def _make(
-    wish: Wish, folder: DemoFolder, url: str, process: sises.SisProcess | None, say: Say
-) -> tuple[Settings, sises.Sis | None]:
-    """A district with its roster, and the SIS it came from."""
-    other = process.ready() if process else asyncio.to_thread(_write_bundle, folder, wish.students)
-    say(sises.SAID if process else f"No {sises.TITLE} connector is installed: the roster is a generated bundle.")
-    # Whichever there is, it is made while the database is.
-    sis, _ = await asyncio.gather(other, asyncio.to_thread(migrate.upgrade, folder.database_url))
-    settings = configure(folder, url, sis, students=wish.students)
+    wish: Wish, folder: DemoFolder, url: str, processes: Sequence[VendorProcess], say: Say
+) -> tuple[Settings, Vendor | None, list[Vendor]]:
+    """A district with its roster, the SIS that it came from, and the vendors who take its messages."""
+    # All of them are made while the database is.
+    upgrading = asyncio.create_task(asyncio.to_thread(migrate.upgrade, folder.database_url))
+    found = await asyncio.gather(*(process.ready() for process in processes))
+    await upgrading
+    sis = next((vendor for vendor in found if vendor.name == sises.CONNECTOR), None)
+    channels = [vendor for vendor in found if vendor is not sis]
+    if sis is None:
+        say(f"No {sises.TITLE} connector is installed: the roster is a generated bundle.")
+        await asyncio.to_thread(_write_bundle, folder, wish.students)
+    else:
+        say(sises.SAID)
+    if channels:
+        say(families.SAID)
+    settings = configure(folder, url, sis, students=wish.students, channels=channels)
     name = sises.CONNECTOR if sis else BUNDLE
     began = time.monotonic()
     loaded = await load_roster(settings, name)
     say(f"The {name} connector took {loaded.added} rows in ({time.monotonic() - began:.1f} s).")
-    return settings, sis
+    return settings, sis, channels
 
 
 def _write_bundle(folder: DemoFolder, students: int) -> None:
@@ -142,7 +164,8 @@ class _Stage:
     folder: DemoFolder
     district: District
     url: str
-    sis: sises.Sis | None
+    sis: Vendor | None
+    channels: Sequence[Vendor]
     serving: asyncio.Event
 
 
@@ -169,12 +192,15 @@ async def _play(stage: _Stage, show: Show) -> None:
     group = await district.store.read(lambda c: choose_class(c, today))
     await district.store.write(lambda tx: hold_school(tx, district.settings, group.school_id))
     accounts = await add_accounts(district, group)
+    if stage.channels:
+        await families.begin(district, group, with_roll=stage.wish.simulate)
     by_teacher = next(account for account in accounts if account.role == "teacher")
     async with httpx2.AsyncClient(base_url=stage.url, timeout=30, trust_env=False) as client:
         teacher = await simulation.sign_in(client, by_teacher.email, by_teacher.password)
         ready = Ready(
             url=stage.url,
             sis=stage.sis,
+            channels=stage.channels,
             folder=stage.folder,
             group=group,
             session_id=await simulation.open_session(teacher, group.id),
@@ -219,12 +245,14 @@ async def show_board(ready: Ready) -> None:
     """The live board, drawn where stdout is a terminal, told line by line elsewhere."""
     stream = boards.messages(ready.url, ready.group.id, ready.teacher.token)
     board = await ready.district.store.read(lambda c: _board(c, ready))
-    sis = ready.sis
+    sis, district = ready.sis, ready.district
     if not sys.stdout.isatty():
-        async with _beside(sises.watch(sis, click.echo) if sis else None):
+        telling = families.watch(district, click.echo) if ready.channels else None
+        async with _beside(sises.watch(sis, click.echo) if sis else None, telling):
             await boards.tell(board, stream)
         return
     shown = {"code": "…", "sis": sises.holds(0) if sis else ""}
+    told: deque[str] = deque(maxlen=_MESSAGES_SHOWN)
 
     async def watch_code() -> None:
         while True:
@@ -232,8 +260,10 @@ async def show_board(ready: Ready) -> None:
                 shown["code"] = str((await ready.teacher.get(f"/sessions/{ready.session_id}/challenge"))["code"])
             await asyncio.sleep(1)
 
-    async with _beside(watch_code(), sises.watch(sis, lambda line: shown.update(sis=line)) if sis else None):
-        await boards.draw(board, stream, lambda: shown["code"], lambda: shown["sis"])
+    watching = sises.watch(sis, lambda line: shown.update(sis=line)) if sis else None
+    telling = families.watch(district, told.append) if ready.channels else None
+    async with _beside(watch_code(), watching, telling):
+        await boards.draw(board, stream, lambda: shown["code"], lambda: "\n".join((shown["sis"], *told)))
 
 
 @contextlib.asynccontextmanager

@@ -76,6 +76,14 @@ class Host:
         """Names of the plugins that would be asked `hook`, in call order."""
         return tuple(one.plugin for one in self._table[hook])
 
+    def senders(self, channel: str) -> tuple[str, ...]:
+        """Names of the plugins that would be asked to deliver on a channel, in call order."""
+        return tuple(one.plugin for one in self._table["deliver"] if f"message.{channel}" in one.scopes)
+
+    def has_threads(self, name: str, hook: str) -> bool:
+        """Whether a plugin's hook is a plain `def`, of which only a few run at the same time."""
+        return any(one.plugin == name and not one.is_async for one in self._table[hook])
+
     def is_on(self, name: str) -> bool:
         """Whether a plugin is loaded and switched on."""
         plugin = self._plugins.get(name)
@@ -96,6 +104,11 @@ class Host:
                 if answer.error is not None:
                     await self._fail(self._plugins[answer.plugin], hook, answer)
         return answers + [_not_running(name) for name in missing]
+
+    def channels(self) -> set[str]:
+        """The channels for which a plugin delivers messages."""
+        scopes = (scope for implementation in self._table["deliver"] for scope in implementation.scopes)
+        return {scope.removeprefix("message.") for scope in scopes if scope.startswith("message.")}
 
     async def ask_first(self, hook: str, **arguments: Any) -> Answer | None:
         """The first answer to `hook` that is not None, asking plugins one after the other; None when there is none.

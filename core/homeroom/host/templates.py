@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from string import Template
 
-from homeroom.host import templates_sis
+from homeroom.host import templates_channel, templates_sis
 
 PYPROJECT = Template("""\
 [build-system]
@@ -142,115 +142,6 @@ async def test_the_word_of_another_session_is_rejected() -> None:
     assert evidence.verdict is Verdict.REJECT
 """)
 
-_CHANNEL = Template('''\
-"""Hands e-mails to a vendor's HTTP API."""
-
-from __future__ import annotations
-
-import httpx2
-from homeroom import Finding, Health, Message, Receipt, Services, hookimpl
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
-
-
-class ${cls}Settings(BaseModel):
-    """What a district sets in [plugins.$name]."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    base_url: str = Field(description="the vendor's API, https://…")
-    api_key: SecretStr
-
-
-class $cls:
-    """Delivers messages of the channel "email"."""
-
-    hook_api = 1
-    scopes = frozenset({"message.email"})
-    Settings = ${cls}Settings
-
-    def __init__(self, settings: ${cls}Settings, services: Services) -> None:
-        self.settings = settings
-        self.services = services
-        services.allow_host(settings.base_url)
-
-    @hookimpl
-    async def deliver(self, message: Message) -> Receipt | None:
-        """Hand one message over. The vendor sees its id, so that a repeat is not sent twice."""
-        answer = await self.services.http.post(
-            f"{self.settings.base_url}/messages",
-            json={"to": message.to, "subject": message.subject, "text": message.body},
-            headers={"Authorization": self._authorization(), "Idempotency-Key": message.id},
-        )
-        if answer.status_code == httpx2.codes.TOO_MANY_REQUESTS or answer.is_server_error:
-            return Receipt(state="retry", code=str(answer.status_code))
-        if answer.is_error:
-            return Receipt(state="refused", code=str(answer.status_code))
-        return Receipt(state="accepted", provider_id=str(answer.json()["id"]))
-
-    @hookimpl
-    async def health(self) -> Health:
-        """Whether the vendor knows our key."""
-        answer = await self.services.http.get(
-            f"{self.settings.base_url}/account", headers={"Authorization": self._authorization()}
-        )
-        if answer.status_code == httpx2.codes.UNAUTHORIZED:
-            fix = "Set api_key to a valid key."
-            return Health(ok=False, findings=(Finding(problem="The vendor does not know this key.", fix=fix),))
-        return Health(ok=answer.is_success, detail=f"HTTP {answer.status_code}")
-
-    def _authorization(self) -> str:
-        return f"Bearer {self.settings.api_key.get_secret_value()}"
-''')
-
-_CHANNEL_TEST = Template("""\
-from datetime import UTC, datetime
-
-import pytest
-from homeroom import Message, Services
-from homeroom.testing import plugin_tests, running_plugin, services
-from quart import Quart, request
-
-from $package import $cls
-
-SETTINGS = {"base_url": "https://vendor.example", "api_key": "made-up"}
-AT = datetime(2026, 9, 1, tzinfo=UTC)
-MESSAGE = Message(id="message-1", channel="email", to="a@example.org", subject="Hello", body="Hi", created_at=AT)
-
-vendor = Quart("vendor")
-
-
-@vendor.post("/messages")
-async def take() -> tuple[dict[str, str], int]:
-    body = await request.get_json()
-    known = request.headers["Authorization"] == "Bearer made-up"
-    return ({"id": "vendor-1"}, 202) if known and body["to"] == "a@example.org" else ({}, 400)
-
-
-@vendor.get("/account")
-async def account() -> dict[str, str]:
-    return {"name": "A school"}
-
-
-def with_vendor() -> Services:
-    return services("$name", scopes={"message.email"}, http=vendor)
-
-
-Test$cls = plugin_tests($cls, SETTINGS, services=with_vendor)
-
-
-async def test_a_message_is_handed_to_the_vendor() -> None:
-    async with running_plugin($cls, SETTINGS, services=with_vendor()) as plugin:
-        receipt = await plugin.ask("deliver", message=MESSAGE)
-    assert (receipt.state, receipt.provider_id) == ("accepted", "vendor-1")
-
-
-@pytest.mark.parametrize("channel", ["sms", "fax"])
-async def test_other_channels_are_not_its_business(channel: str) -> None:
-    message = Message(id="2", channel=channel, to="+15550100", body="Hi", created_at=AT)
-    async with running_plugin($cls, SETTINGS, services=with_vendor()) as plugin:
-        assert await plugin.ask("deliver", message=message) is None
-""")
-
 _AUTH = Template('''\
 """Sign-in with a list of people in the settings: where to begin for a directory of your own."""
 
@@ -343,13 +234,14 @@ async def test_guessing_is_slowed_down() -> None:
     assert answers[5].refused
 """)
 
-PLUGINS = {"sis": templates_sis.PLUGIN, "channel": _CHANNEL, "checkin": _CHECKIN, "auth": _AUTH}
-TESTS = {"sis": templates_sis.TEST, "channel": _CHANNEL_TEST, "checkin": _CHECKIN_TEST, "auth": _AUTH_TEST}
+PLUGINS = {"sis": templates_sis.PLUGIN, "channel": templates_channel.PLUGIN, "checkin": _CHECKIN, "auth": _AUTH}
+TESTS = {"sis": templates_sis.TEST, "channel": templates_channel.TEST, "checkin": _CHECKIN_TEST, "auth": _AUTH_TEST}
 MORE = {
     "sis": {
         "connector": templates_sis.CONNECTOR,
         "rows": templates_sis.ROWS,
         "simulator": templates_sis.SIMULATOR,
-    }
+    },
+    "channel": {"simulator": templates_channel.SIMULATOR},
 }
 """The further modules of a kind, by name."""

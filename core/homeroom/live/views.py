@@ -34,7 +34,8 @@ _MARKS = (
 _FAMILY = (
     "SELECT user_id FROM enrollments WHERE class_id = ? AND role = 'student' AND NOT ended "
     "AND (begins_on IS NULL OR begins_on <= ?) AND (ends_on IS NULL OR ends_on > ?) "
-    "AND (user_id = ? OR user_id IN (SELECT student_id FROM guardianships WHERE guardian_id = ? AND NOT ended))"
+    "AND (user_id = ? OR user_id IN (SELECT student_id FROM guardianships WHERE guardian_id = ? AND NOT ended "
+    "AND NOT blocked AND data_access))"
 )
 
 

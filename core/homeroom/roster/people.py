@@ -231,6 +231,30 @@ def link_guardian(tx: Transaction, guardian_id: str, student_id: str, relationsh
     return True
 
 
+def grant_to_guardian(tx: Transaction, guardian_id: str, student_id: str, changes: Mapping[str, Any]) -> Guardianship:
+    """Change what a guardian may: `blocked` (a court order), `data_access`, `notify`, `begins_on`, `ends_on`.
+
+    Raises Refused 404 where there is no such guardianship.
+    """
+    row = tx.one(Guardianship.select().where(*_link(guardian_id, student_id), ~Guardianship.ended))
+    if row is None:
+        raise not_found("This person is not a guardian of this student.")
+    changed = {key: value for key, value in changes.items() if getattr(row, key) != value}
+    if not changed:
+        return row
+    tx.run(Guardianship.update(changed_at=tx.now, **changed).where(*_link(guardian_id, student_id)))
+    tx.journal("guardianship.changed", student_id=student_id, subject_id=guardian_id, data={"fields": sorted(changed)})
+    found = tx.one(Guardianship.select().where(*_link(guardian_id, student_id)))
+    assert found is not None  # noqa: S101 - it was just there
+    return found
+
+
+def guardianships_of(connection: Connection, student_id: str) -> list[Guardianship]:
+    """The present guardianships of a student, with what each guardian may."""
+    query = Guardianship.select().where(Guardianship.student_id == student_id, ~Guardianship.ended)
+    return connection.all(query.order_by(Guardianship.guardian_id))
+
+
 def unlink_guardian(tx: Transaction, guardian_id: str, student_id: str) -> bool:
     """End a guardianship, and keep that a person decided it: no source brings it back. Whether there was one."""
     values = {"ended": True, "source": None, "changed_at": tx.now}
@@ -247,8 +271,9 @@ def guardians_of(connection: Connection, student_id: str) -> list[Relative]:
 
 
 def children_of(connection: Connection, guardian_id: str) -> list[Relative]:
-    """The students whose guardian this person is now."""
-    return _relatives(connection, Guardianship.guardian_id == guardian_id, Guardianship.student_id)
+    """The students whose guardian this person is now, and whose records they may see."""
+    mine = (Guardianship.guardian_id == guardian_id) & ~Guardianship.blocked & Guardianship.data_access
+    return _relatives(connection, mine, Guardianship.student_id)
 
 
 def search_students(

@@ -6,7 +6,6 @@ truth that could disagree with it. A lease decides which process looks.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -17,7 +16,7 @@ from homeroom.runs.due import Wish
 from homeroom.runs.under_way import Home, SyncRuns
 from homeroom.schedules import Schedule
 from homeroom.store import Refused, Transaction, new_id, now_utc
-from homeroom.store.leases import give_back, take_lease
+from homeroom.store.leases import KeptLease
 
 log = structlog.get_logger("homeroom.sync")
 
@@ -38,12 +37,11 @@ class Scheduler:
     def __init__(self, runs: SyncRuns, holder: str) -> None:
         self._home = runs.home
         self._runs = runs
-        self._holder = holder
-        self._leased_until = 0.0
+        self._lease = KeptLease(runs.home.store, LEASE, holder, seconds=LEASE_SECONDS, renew=_RENEW_SECONDS)
 
     async def look(self) -> None:
         """Begin what is due and go on with what was left, if it is this process's turn."""
-        if not await self._leased():
+        if not await self._lease.take():
             return
         store, now = self._home.store, now_utc()
         schedules = scheduled(self._home)
@@ -58,16 +56,8 @@ class Scheduler:
 
     async def step_back(self) -> None:
         """Let another process look at once."""
-        if self._leased_until:
-            self._leased_until = 0.0
-            await self._home.store.write(lambda tx: give_back(tx, self._holder, LEASE))
-
-    async def _leased(self) -> bool:
-        if self._leased_until - time.monotonic() < LEASE_SECONDS - _RENEW_SECONDS:
-            asked = time.monotonic()
-            taken = await self._home.store.write(lambda tx: take_lease(tx, LEASE, self._holder, LEASE_SECONDS))
-            self._leased_until = asked + LEASE_SECONDS if taken else 0.0
-        return self._leased_until > time.monotonic()
+        if self._lease.left:
+            await self._lease.give_back()
 
     async def _begin(self, wish: Wish, schedules: Mapping[str, Sequence[Schedule]]) -> None:
         run_id, zone = new_id(), self._home.settings.attendance.time_zone

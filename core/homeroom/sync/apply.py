@@ -33,6 +33,8 @@ _STATE = ("source", "noun", "sourced_id", "content_hash", "content")
 _ROLE = ("user_id", "role", "org_id", "source", "primary", "begins_on", "ends_on")
 _CONTACT = ("id", "user_id", "kind", "value", "lookup", "source")
 _GUARDIAN = ("guardian_id", "student_id", "relationship", "source", "ended", "changed_at")
+_RIGHTS = {"blocked": False, "data_access": True, "notify": True}
+"""What a new guardian may: no source tells it, and what a school has said since is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +159,9 @@ def _write_links(tx: Transaction, job: Job, written: Sequence[Change]) -> None:
             continue
         roles += [(row_id, role, org_id, job.source, *values) for role, org_id, *values in links.roles_set]
         contacts += [(row_id, kind, value, lookup) for kind, value, lookup in links.contacts_new]
-        guardians += [(one, row_id, "guardian", job.source, False, now) for one in links.guardians_new]
+        guardians += [
+            (one, row_id, "guardian", job.source, False, now, *_RIGHTS.values()) for one in links.guardians_new
+        ]
         terms += [(row_id, term) for term in links.terms_new]
         _take_away(tx, job, change)
     if roles:
@@ -170,8 +174,8 @@ def _write_links(tx: Transaction, job: Job, written: Sequence[Change]) -> None:
         ]
         upsert(tx, "contacts", _CONTACT, rows, on_conflict="ON CONFLICT DO NOTHING")
     if guardians:
-        keys = ("guardian_id", "student_id")
-        upsert(tx, "guardianships", _GUARDIAN, guardians, on_conflict=replace_on(keys, _GUARDIAN))
+        kept = replace_on(("guardian_id", "student_id"), _GUARDIAN)
+        upsert(tx, "guardianships", (*_GUARDIAN, *_RIGHTS), guardians, on_conflict=kept)
     if terms:
         upsert(tx, "class_terms", ("class_id", "term_id"), terms, on_conflict="ON CONFLICT DO NOTHING")
 

@@ -4,8 +4,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from homeroom.testing.channel_kit import channel_tests
+    from homeroom.testing.channel_simulator import CHANNEL_MISBEHAVIOURS, ChannelSimulator, Post, Taken
     from homeroom.testing.connector_kit import connector_tests
-    from homeroom.testing.fakes import FakeClock, services
+    from homeroom.testing.fakes import FakeClock, KeptMessages, services
     from homeroom.testing.haste import HurriedLoop, hurried
     from homeroom.testing.plugin_kit import SESSION, RunningPlugin, plugin_tests, running_plugin
     from homeroom.testing.routes import routes_app
@@ -13,14 +15,20 @@ if TYPE_CHECKING:
     from homeroom.testing.simulator import MISBEHAVIOURS, Asked, Simulator
 
 __all__ = [
+    "CHANNEL_MISBEHAVIOURS",
     "MISBEHAVIOURS",
     "SESSION",
     "Asked",
+    "ChannelSimulator",
     "FakeClock",
     "HurriedLoop",
+    "KeptMessages",
+    "Post",
     "RunningPlugin",
     "SampleDistrict",
     "Simulator",
+    "Taken",
+    "channel_tests",
     "connector_tests",
     "hurried",
     "plugin_tests",
@@ -30,7 +38,10 @@ __all__ = [
     "services",
 ]
 
-_PLACES = ("fakes", "haste", "simulator", "sample", "routes", "plugin_kit", "connector_kit")
+_PLACES = (
+    *("fakes", "haste", "simulator", "channel_simulator", "sample", "routes", "plugin_kit"),
+    *("connector_kit", "channel_kit"),
+)
 
 
 def __getattr__(name: str) -> Any:

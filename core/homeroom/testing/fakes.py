@@ -15,8 +15,8 @@ from quart import Quart
 from homeroom.doors import StoredTables
 from homeroom.egress import GuardedEgress
 from homeroom.limits import MemoryLimiter
-from homeroom.services import Api, Services
-from homeroom.types import Mark, Student
+from homeroom.services import Api, Messages, Services
+from homeroom.types import AddressNews, DeliveryReport, Mark, Student
 
 if TYPE_CHECKING:
     import httpx2
@@ -111,6 +111,23 @@ class ListedAttendance:
         ]
 
 
+class KeptMessages:
+    """What a channel's plugin told the outbox: `reports` and `news`, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.reports: list[DeliveryReport] = []
+        self.news: list[AddressNews] = []
+
+    async def report(self, report: DeliveryReport) -> bool:
+        """Keep the report; every message is taken to be known."""
+        self.reports.append(report)
+        return True
+
+    async def heard(self, news: AddressNews) -> None:
+        """Keep the news."""
+        self.news.append(news)
+
+
 class NoTables:
     """In place of the plugin's tables where a test has given no database."""
 
@@ -130,6 +147,7 @@ def services(
     clock: FakeClock | None = None,
     students: Iterable[Student] = (),
     marks: Iterable[Mark] = (),
+    messages: Messages | None = None,
     http: httpx2.AsyncBaseTransport | Quart | None = None,
     store: Store | None = None,
     api: Api | None = None,
@@ -139,8 +157,8 @@ def services(
     """What a plugin is given, for its tests.
 
     `http` answers in place of the network: a small Quart app makes a good vendor. The rules on which hosts may be
-    reached hold as in a server. `store` is needed by plugins with tables of their own, `hint` is
-    called by `sync_soon`.
+    reached hold as in a server. `store` is needed by plugins with tables of their own, `hint` is called by
+    `sync_soon`. `messages` takes what a channel tells of its messages (a KeptMessages shows it).
     """
     clock = clock or FakeClock()
     allowed = frozenset(scopes)
@@ -153,6 +171,7 @@ def services(
         limiter=MemoryLimiter(lambda: clock.now().timestamp()),
         roster=ListedRoster(students, allowed),
         attendance=ListedAttendance(marks, allowed),
+        messages=messages or KeptMessages(),
         store=StoredTables(store) if store is not None else NoTables(),
         derive=lambda purpose: hmac.new(b"only for tests", purpose.encode(), hashlib.sha256).digest(),
         api=lambda: api,

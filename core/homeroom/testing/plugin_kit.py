@@ -146,6 +146,7 @@ def samples(hook: str, scopes: frozenset[str]) -> dict[str, Any]:
         "verify_check_in": {"attempt": Attempt(session=SESSION, student_id="student-1", at=_AT)},
         "deliver": {"message": message},
         "find_delivery": {"message": message},
+        "suppressions": {"since": None},
         "consume": {"events": ()},
     }
     return known.get(hook, {})

@@ -45,9 +45,11 @@ def routes_app(routes: Routes, *, caller: Identity | None = None) -> Quart:
     For operations that are PUBLIC or "account.self"; what needs people and classes needs a district.
     """
     app = Quart("plugin", static_folder=None)
+    settings = Settings()
     app.url_map.strict_slashes = False
+    app.config["MAX_CONTENT_LENGTH"] = settings.server.max_body_bytes
     app.extensions["homeroom"] = SimpleNamespace(
-        settings=Settings(),
+        settings=settings,
         host=_NoPlugins(),
         store=_NoDatabase(),
         requests=MemoryLimiter(),

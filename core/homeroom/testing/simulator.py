@@ -44,7 +44,7 @@ MISBEHAVIOURS: Mapping[str, str] = {
 """What `homeroom simulate NAME --misbehave KIND` takes."""
 
 INSPECTION = "/_simulator/attendance"
-"""Where every simulator, and no vendor, tells without a sign-in what attendance was written to it."""
+"""Where a SIS's simulator, and no vendor, tells without a sign-in what attendance was written to it."""
 
 _OUTAGE = """<!doctype html><title>Unavailable</title><h1>This page is currently unavailable</h1>
 <p>The system is down for planned maintenance."""
@@ -64,9 +64,13 @@ class Simulator:
     """One vendor's server. Subclasses add routes to `self.app` in `__init__`, and say what they are.
 
     `name` is the connector's, `evidence` says in a sentence what the simulator was built from and never tried against.
-    `small_pages` are settings of the connector with which some thirty students fill several pages.
+    `small_pages` are settings of the connector with which some thirty students fill several pages, `kinds` the ways in
+    which it can misbehave, `misbehaved` those in which it has. What it has taken is told at `inspection_path`.
     """
 
+    kinds: ClassVar[Mapping[str, str]] = MISBEHAVIOURS
+    inspection_path: ClassVar[str] = INSPECTION
+    spoiled_statuses: ClassVar[frozenset[int]] = frozenset({200})  # whose bodies are cut off, or drip
     name: ClassVar[str]
     title: ClassVar[str]
     evidence: ClassVar[str]
@@ -75,11 +79,12 @@ class Simulator:
     outage_url: ClassVar[str] = "https://message.vendor.example/"
 
     def __init__(self, district: SampleDistrict, *, misbehave: Collection[str] = ()) -> None:
-        unknown = set(misbehave) - set(MISBEHAVIOURS)
+        unknown = set(misbehave) - set(self.kinds)
         if unknown:
-            raise ValueError(f"unknown misbehaviour {min(unknown)}; there are: {', '.join(MISBEHAVIOURS)}")
+            raise ValueError(f"unknown misbehaviour {min(unknown)}; there are: {', '.join(self.kinds)}")
         self.district = district
         self.misbehave = set(misbehave)
+        self.misbehaved: set[str] = set()
         self.client_id = "homeroom-client"
         self.client_secret = "homeroom-secret-of-the-simulator"  # noqa: S105 - a simulator's
         self.asked: list[Asked] = []
@@ -96,6 +101,10 @@ class Simulator:
     def attendance(self) -> list[dict[str, Any]]:
         """What was written here: `student` (sourced id of the sample), `school_day`, `code`, and more by vendor."""
         return []
+
+    def inspection(self) -> dict[str, Any]:
+        """What is told at `inspection_path`."""
+        return {"attendance": self.attendance()}
 
     def issue_token(self) -> str:
         """A new bearer token."""
@@ -153,13 +162,17 @@ class Simulator:
         if kind not in self.misbehave:
             return False
         self._count[kind] += 1
-        return self._count[kind] % nth == 0
+        turn = self._count[kind] % nth == 0
+        if turn:
+            self.misbehaved.add(kind)
+        return turn
 
     async def _before(self) -> ResponseReturnValue | None:
         await request.get_data()  # an answer before the body has come costs the client its connection
-        if request.path == INSPECTION:
-            return {"attendance": self.attendance()}
+        if request.path == self.inspection_path:
+            return self.inspection()
         if "outage" in self.misbehave:
+            self.misbehaved.add("outage")
             return Response(_OUTAGE, 302, {"Location": self.outage_url, "Content-Type": "text/html"})
         if self._every("429", 3):
             return Response('{"error": "slow down"}', 429, {"Retry-After": "0", "Content-Type": "application/json"})
@@ -170,12 +183,12 @@ class Simulator:
         return None
 
     async def _after(self, response: Response) -> Response:
-        if request.path == INSPECTION:
+        if request.path == self.inspection_path:
             return response
         json = await request.get_json(silent=True) if request.method != "GET" and request.is_json else None
         self.asked.append(Asked(method=request.method, path=request.path, status=response.status_code, json=json))
         response.headers["Date"] = format_datetime(self.now(), usegmt=True)
-        if response.status_code == 200 and request.path not in self.token_paths:  # noqa: PLR2004
+        if response.status_code in self.spoiled_statuses and request.path not in self.token_paths:
             if self._every("truncated", 4):
                 body = await response.get_data(as_text=False)
                 response.set_data(body[: len(body) // 2])

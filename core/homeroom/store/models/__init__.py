@@ -13,6 +13,17 @@ from homeroom.store.models.attendance import (
 )
 from homeroom.store.models.auth import ApiKey, ExternalLogin, Invitation, SignInAttempt, SignInSession, Ticket
 from homeroom.store.models.conflicts import LocalEdit, SyncConflict
+from homeroom.store.models.notify import (
+    Notification,
+    NotificationAttempt,
+    NotificationCase,
+    NotificationConsent,
+    NotificationCount,
+    NotificationPreference,
+    NotificationRule,
+    NotificationRuleVersion,
+    NotificationTemplate,
+)
 from homeroom.store.models.outgoing import OutgoingChoice, OutgoingMark, OutgoingQueue, OutgoingWrite
 from homeroom.store.models.plumbing import (
     Cursor,
@@ -86,6 +97,15 @@ TABLES: tuple[type[Table], ...] = (
     OutgoingMark,
     OutgoingWrite,
     OutgoingChoice,
+    Notification,
+    NotificationAttempt,
+    NotificationCase,
+    NotificationConsent,
+    NotificationCount,
+    NotificationPreference,
+    NotificationRule,
+    NotificationRuleVersion,
+    NotificationTemplate,
 )
 
 __all__ = [
@@ -114,6 +134,15 @@ __all__ = [
     "KeyValue",
     "Lease",
     "LocalEdit",
+    "Notification",
+    "NotificationAttempt",
+    "NotificationCase",
+    "NotificationConsent",
+    "NotificationCount",
+    "NotificationPreference",
+    "NotificationRule",
+    "NotificationRuleVersion",
+    "NotificationTemplate",
     "Org",
     "OutgoingChoice",
     "OutgoingMark",

@@ -186,11 +186,20 @@ class Contact(Table):
 
 
 class Guardianship(Table):
-    """A guardian of a student (OneRoster's agent); ended links are kept."""
+    """A guardian of a student (OneRoster's agent); ended links are kept.
+
+    `blocked` says that a court order or the like keeps them from the student's records: it beats everything else.
+    `data_access` and `notify` are what the school grants; from `begins_on` to before `ends_on`, where set.
+    """
 
     guardian_id = TextField()
     student_id = TextField(index=True)
     relationship = TextField(default="guardian")
+    blocked = BooleanField(default=False)
+    data_access = BooleanField(default=True)
+    notify = BooleanField(default=True)
+    begins_on = DateField(null=True)
+    ends_on = DateField(null=True)
     source = TextField(null=True)
     ended = BooleanField(default=False)
     changed_at = UtcField()

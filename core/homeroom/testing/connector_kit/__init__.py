@@ -14,6 +14,7 @@ from typing import Any
 from homeroom.records import SisConnector
 from homeroom.testing.connector_kit.attendance import AttendanceRules
 from homeroom.testing.connector_kit.check import CheckRules
+from homeroom.testing.connector_kit.left_out import rules_left_out
 from homeroom.testing.connector_kit.manners import MannersRules
 from homeroom.testing.connector_kit.reading import ReadingRules
 from homeroom.testing.connector_kit.removal import RemovalRules
@@ -59,17 +60,6 @@ def connector_tests(
         students=students,
         max_block_ms=max_block_ms,
     )
-    rules = {name: _left_out(reason) for name, reason in (skip or {}).items()}
-    if unknown := rules.keys() - set(dir(ConnectorTests)):
-        raise TypeError(f"the kit has no rule {min(unknown)}")
+    rules = rules_left_out(ConnectorTests, skip or {})
     name = getattr(connector, "__name__", "connector")
     return type(f"Test{name}", (ConnectorTests,), {"subject": subject, **rules})
-
-
-def _left_out(reason: str) -> Callable[[object], None]:
-    def rule(_self: object) -> None:
-        import pytest
-
-        pytest.skip(reason)
-
-    return rule

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import io
 import logging
 import traceback
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
 
 from homeroom.records import SisConnector
 from homeroom.testing.connector_kit.heartbeat import longest_pause
 from homeroom.testing.connector_kit.subject import Rules, read_all
 from homeroom.testing.connector_kit.wire import Before, Hang, unreachable
+from homeroom.testing.overheard import end, listening
 from homeroom.testing.simulator import Simulator
 
 _TURNS = 3  # a machine that is busy can hold up one reading; a connector that blocks does so each time
@@ -63,7 +60,7 @@ class MannersRules(Rules):
 
     async def _listened(self, server: Simulator | None, told: list[tuple[str, str]], **more: Any) -> None:
         """Use the connector, and keep everything that it lets out."""
-        with _listening(told):
+        with listening(told):
             async with self.subject.open(server, **more) as opened:
                 for use in (_check, read_all):
                     try:
@@ -95,18 +92,11 @@ class MannersRules(Rules):
             reading.cancel()
             await asyncio.wait({reading}, timeout=_AT_ONCE)
             if not reading.done():
-                _stop(reading)
+                end(reading)
                 pytest.fail("it read on after it was cancelled; let CancelledError pass")
             if not reading.cancelled():
                 reading.exception()
                 pytest.fail("it took the cancellation for something else; let CancelledError pass")
-
-
-def _stop(reading: asyncio.Task[Any]) -> None:
-    """End a task that is deaf to its cancellation: the end of the event loop would wait for it without limit."""
-    with contextlib.suppress(BaseException):
-        reading.get_coro().close()
-    reading.cancel()
 
 
 async def _check(connector: SisConnector) -> None:
@@ -117,25 +107,3 @@ async def _check(connector: SisConnector) -> None:
 async def _used(connector: SisConnector) -> None:
     await connector.check()
     await read_all(connector)
-
-
-@contextlib.contextmanager
-def _listening(told: list[tuple[str, str]]) -> Iterator[None]:
-    """Keep all that is logged or printed meanwhile, at every level."""
-    text = io.StringIO()
-    handler = logging.StreamHandler(text)
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    try:
-        with (
-            structlog.testing.capture_logs() as entries,
-            contextlib.redirect_stdout(text),
-            contextlib.redirect_stderr(text),
-        ):
-            yield
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(level)
-        told.extend([("what was logged or printed", text.getvalue()), ("what was logged", repr(entries))])
