@@ -13,7 +13,7 @@ import pytest
 from homeroom.store import Store
 from homeroom.store.cipher import Cipher
 from homeroom.store.migrate import upgrade
-from tests.services import postgres, redis, run
+from tests.services import compliance_results, postgres, redis, run
 from tests.services.families import Families, on_monday
 
 _USED: dict[str, set[str]] = defaultdict(set)
@@ -25,6 +25,8 @@ FOLDERS = ("performance", "security", "compliance", "browser", "chaos")
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         run.begin()
+        if path := os.environ.get(compliance_results.VARIABLE):
+            config.pluginmanager.register(compliance_results.Results(Path(path)))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

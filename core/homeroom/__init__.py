@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from homeroom.api.operation import PUBLIC, Answer, Body, Call, Query, Target, operation
+    from homeroom.api.problem import FieldError, Invalid
     from homeroom.callbacks import raw_body
     from homeroom.handoff import AttendanceFile, WithAttendanceFile
     from homeroom.hookspecs import HOOK_API, hookimpl
@@ -104,9 +105,11 @@ __all__ = [
     "Event",
     "Evidence",
     "ExternalIdentity",
+    "FieldError",
     "Finding",
     "Health",
     "Identity",
+    "Invalid",
     "Mark",
     "Message",
     "NotSent",
@@ -165,7 +168,7 @@ _PLACES = (
         "store.errors",
         "types",
     ),
-    *("api.operation", "callbacks", "handoff"),
+    *("api.operation", "api.problem", "callbacks", "handoff"),
 )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from homeroom.auth.authenticator import Authenticator
+from homeroom.custody import StoredCustody
 from homeroom.host import Host, PluginsConfig
 from homeroom.jobs import Jobs
 from homeroom.limits import MemoryLimiter
@@ -22,6 +23,7 @@ from homeroom.runs.under_way import SyncRuns
 from homeroom.services import Services, make_limiter, make_services
 from homeroom.settings import Settings
 from homeroom.store import Store, StoreError, migrate
+from homeroom.store.erasure import EraseList, replay
 from homeroom.telemetry import Metrics
 from homeroom.types import Event
 
@@ -78,6 +80,8 @@ class District:
             raise StoreError("the database is not up to date; run: homeroom db upgrade")
         self.store.open()
         try:
+            if (erased := self.settings.database.erasure_list) is not None:
+                await asyncio.to_thread(replay, self.store, EraseList(erased))  # before anybody is served
             self.tail.listen(self._heard)
             await self.tail.start()
             await self.authenticator.start()
@@ -122,8 +126,11 @@ class District:
             store=self.store,
             limiter=self.limiter,
             messages=StoredMessages(self.store, name, scopes, self.settings),
+            custody=StoredCustody(self.store, self.settings.database.erasure_list),
             public_url=self.settings.server.public_base_url,
             api=lambda: self.api,
+            host=lambda: self.host,
+            time_zone=self.settings.attendance.time_zone,
         )
 
     def _heard(self, event: Event) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, TypeVar
 
 import structlog
 
+from homeroom import gate
 from homeroom.services import Allowance, Clock, Limiter
-from homeroom.store import Connection, Store, Transaction
+from homeroom.store import ORIGIN, Connection, Store, Transaction
 from homeroom.store import models as m
-from homeroom.types import Mark, Student
+from homeroom.types import AccessRequest, Mark, Outcome, Student
 
 log = structlog.get_logger("homeroom.services")
 
@@ -109,23 +111,55 @@ class NamespacedLimiter:
 
 
 class _Door:
-    """What both doors to people's data do alike: keep to the scopes, and enter what was handed out."""
+    """What both doors to people's data do alike: keep to the scopes, ask plugins, and enter what was handed out.
 
-    def __init__(self, store: Store, plugin: str, scopes: frozenset[str]) -> None:
+    `host` gives the plugin host, None where plugins are not asked (a door that stands alone, in a test).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        plugin: str,
+        scopes: frozenset[str],
+        host: Callable[[], gate.Host | None] = lambda: None,
+    ) -> None:
         self._store = store
         self._plugin = plugin
         self._scopes = scopes
+        self._host = host
 
     def _refuse(self, fields: Collection[str]) -> None:
         if fields:
             log.warning("fields_outside_scopes", plugin=self._plugin, fields=sorted(fields))
 
     async def _enter(self, student_ids: Collection[str], fields: Collection[str]) -> None:
-        """One row in the ledger, committed before anything is handed out: ids and field names, no values."""
+        """Ask whether it may be, then one row in the ledger, both before anything is handed out: ids and field names.
+
+        Raises Refused: 403 where plugins deny it, 503 where a required one cannot enter it.
+        """
         if not student_ids or not fields:
             return
-        data = {"plugin": self._plugin, "fields": sorted(fields), "student_ids": sorted(student_ids)}
-        await self._store.write(lambda tx: tx.journal("data.handed_out", subject_id=self._plugin, data=data))
+        gate.check_not_asking()
+        host, origin, students = self._host(), ORIGIN.get(), frozenset(student_ids)
+        granted, named = gate.Granted(), tuple(sorted(fields))
+        access = AccessRequest(
+            action="data.handed_out",
+            identity=None,
+            student_ids=students,
+            request_id=origin.request_id,
+            recipient=self._plugin,
+            fields=named,
+        )
+        if host is not None:
+            granted = await gate.ask(host, access)
+            outcome = Outcome(allowed=True, student_ids=students, fields=named, rows=len(students), basis=granted.basis)
+            await gate.enter(host, access, outcome)
+        data = {"plugin": self._plugin, "fields": named, "student_ids": sorted(students)}
+        before = ORIGIN.set(replace(origin, basis=granted.basis or origin.basis))
+        try:
+            await self._store.write(lambda tx: tx.journal("data.handed_out", subject_id=self._plugin, data=data))
+        finally:
+            ORIGIN.reset(before)
 
 
 class StoredRoster(_Door):

@@ -2,7 +2,7 @@
 
 The bundle can be read by any OneRoster consumer, this one's connector included. OneRoster has no place for attendance,
 so `attendance.csv`, `attendanceVersions.csv`, `attendanceCodes.csv` and `absenceReports.csv` are plain tables whose ids
-are those of the bundle. Everything is in clear: guard it.
+are those of the bundle. Everything is in clear: guard it. A notice on further disclosure lies beside the files.
 """
 
 from __future__ import annotations
@@ -22,9 +22,17 @@ import orjson
 from peewee import Database
 
 from homeroom.store.cipher import Cipher
-from homeroom.store.connection import Connection
+from homeroom.store.connection import Connection, Transaction
 from homeroom.store.errors import StoreError
 from homeroom.store.snapshot import batches, snapshot
+
+NOTICE_FILE = "NOTICE.txt"
+NOTICE = """\
+This holds personal information from education records. Whoever receives it may use it only for the purpose for which
+it was disclosed, and may not disclose it to any other party without the consent of the parents or of the eligible
+student (34 CFR 99.33).
+"""
+"""What lies beside the files, so that it goes wherever they go."""
 
 Progress = Callable[[str, int, int | None], None]
 Row = Sequence[Any]
@@ -83,6 +91,8 @@ def export(url: str, cipher: Cipher, path: Path, *, progress: Progress | None = 
     rows: dict[str, int] = {}
     with snapshot(url) as database, _destination(path) as create:
         district = _District(database, cipher)
+        with create(NOTICE_FILE) as out:
+            out.write(NOTICE)
         for name, lines in district.files():
             with create(name) as out:
                 writer = csv.writer(out, lineterminator="\r\n")
@@ -297,6 +307,12 @@ def _text(value: Any) -> Any:
 
 def _listed(value: str | None) -> str:
     return ",".join(map(str, orjson.loads(value))) if value else ""
+
+
+def exported(tx: Transaction, *, party: str | None = None, purpose: str | None = None) -> None:
+    """Enter in the journal that the whole district is about to be written out, for whom and why."""
+    data = {"party": party, "purpose": purpose, "files": sorted(name.removesuffix(".csv") for name in _COLUMNS)}
+    tx.journal("data.exported", data=data)
 
 
 Create = Callable[[str], contextlib.AbstractContextManager[IO[str]]]

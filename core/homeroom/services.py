@@ -1,8 +1,8 @@
 """What a plugin is given: everything it may use of Homeroom beside its own hooks.
 
-The doors to people's data (`roster`, `attendance`) hand out only the fields that the plugin's scopes name, and enter
-every hand-out of a personal field in the disclosure ledger. That guards against mistakes and keeps a record; it is not
-a sandbox, for a plugin runs with the rights of the process.
+The doors to people's data (`roster`, `attendance`) hand out only the fields that the plugin's scopes name; each
+hand-out of a personal field is put to `authorize` and entered in the disclosure ledger first. That guards against
+mistakes and keeps a record; it is not a sandbox, for a plugin runs with the rights of the process.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from zoneinfo import ZoneInfo
 
 import structlog
 
-from homeroom.types import AddressNews, DeliveryReport, Mark, Student
+from homeroom.types import AddressNews, DeliveryReport, Mark, Status, Student
 
 if TYPE_CHECKING:
     import httpx2
 
+    from homeroom import gate
     from homeroom.store import Store
     from homeroom.store.connection import Connection, Transaction
 
@@ -87,7 +89,8 @@ class Roster(Protocol):
     async def students(self, ids: Collection[str], *, fields: Collection[str] | None = None) -> list[Student]:
         """The students that exist among `ids`, with those of `fields` (default: all) that the scopes name.
 
-        The scope of a field is `student.FIELD`; a field outside the scopes is None, and the log says so.
+        The scope of a field is `student.FIELD`; a field outside the scopes is None, and the log says so. Raises Refused
+        where a plugin's `authorize` denies the hand-out, and always while the plugin answers authorize or audit.
         """
         ...
 
@@ -106,6 +109,7 @@ class Attendance(Protocol):
         """The marks of one session, or of some students from the school day `since` to `until`, both included.
 
         `status`, `code`, `minutes_late` and `recorded_at` need the scope `attendance.status`, `note` `attendance.note`.
+        Raises Refused as `students` does.
         """
         ...
 
@@ -122,6 +126,44 @@ class Messages(Protocol):
 
     async def heard(self, news: AddressNews) -> None:
         """Keep what became known of an address; an opt-out holds for the next message already."""
+        ...
+
+
+class Custody(Protocol):
+    """What those who keep the records may do with them, each with the reason; only for a plugin that keeps the law."""
+
+    def correct(
+        self,
+        tx: Transaction,
+        record_id: str,
+        *,
+        version: int | None,
+        reason: str,
+        status: Status | None = None,
+        code: str | None = None,
+        note: str | None = None,
+    ) -> int:
+        """Write a new version of an attendance record in the caller's transaction; gives its number.
+
+        The old version is kept. What is None stays as it was. Raises Refused: 404, 412 (`version` is not the latest),
+        422 (a code that the school has not).
+        """
+        ...
+
+    def codes(self, connection: Connection, school_id: str) -> Mapping[str, tuple[str, Status]]:
+        """What each code of a school means, the retired ones too: its title and its status."""
+        ...
+
+    def let_go(self, tx: Transaction, student_id: str) -> dict[str, int]:
+        """Delete a student's attendance, its versions and absence reports; gives the rows of each table."""
+        ...
+
+    async def erase(self, person_id: str, before: Callable[[Transaction], None]) -> Mapping[str, int]:
+        """Take a person out for good, from SQLite's files too, and enter the id in the erasure list outside.
+
+        `before` runs first in the same transaction and may refuse. Gives the rows of each table that were deleted or
+        emptied; nothing for somebody who was erased already.
+        """
         ...
 
 
@@ -182,7 +224,8 @@ class Services:
     """One plugin's services, handed to its `__init__`.
 
     `name` is the instance's name, `scopes` the personal data it may see, `log` its structlog logger (never write
-    personal data to it), `public_url` the address people reach this server at, or None when none is set.
+    personal data to it), `public_url` the address people reach this server at, or None when none is set. `time_zone`
+    is the district's, by which its days are counted.
     """
 
     def __init__(
@@ -202,6 +245,8 @@ class Services:
         api: Callable[[], Api | None] = lambda: None,
         public_url: str | None = None,
         hint: Callable[[], Awaitable[None]] | None = None,
+        time_zone: str = "UTC",
+        custody: Custody | None = None,
     ) -> None:
         self.name = name
         self.scopes = scopes
@@ -214,13 +259,22 @@ class Services:
         self.messages = messages
         self.store = store
         self.public_url = public_url
+        self.time_zone = time_zone
         self._egress = egress
         self._derive = derive
         self._api = api
         self._hint = hint
+        self._custody = custody
 
     def __repr__(self) -> str:
         return f"Services({self.name})"
+
+    @property
+    def custody(self) -> Custody:
+        """What those who keep the records may do with them. Raises RuntimeError where no district is running."""
+        if self._custody is None:
+            raise RuntimeError("records are kept only where a district runs")
+        return self._custody
 
     @property
     def http(self) -> httpx2.AsyncClient:
@@ -235,6 +289,10 @@ class Services:
     def allow_host(self, url: str) -> None:
         """Let requests to the scheme, host and port of `url` out; `https` unless the host is this machine."""
         self._egress.allow(url)
+
+    def today(self) -> date:
+        """The date in the district's time zone."""
+        return self.clock.now().astimezone(ZoneInfo(self.time_zone)).date()
 
     def derive_key(self, purpose: str) -> bytes:
         """32 secret bytes for one purpose of this plugin, alike in every process and after every restart."""
@@ -287,8 +345,11 @@ def make_services(
     public_url: str | None = None,
     api: Callable[[], Api | None] = lambda: None,
     clock: Clock | None = None,
+    host: Callable[[], gate.Host | None] = lambda: None,
+    time_zone: str = "UTC",
+    custody: Custody | None = None,
 ) -> Services:
-    """The services of one plugin in a running district."""
+    """The services of one plugin in a running district; the doors to people's data ask the plugins of `host`."""
     from homeroom import doors
     from homeroom.egress import GuardedEgress
     from homeroom.hints import hint
@@ -301,12 +362,14 @@ def make_services(
         egress=GuardedEgress(),
         kv=doors.StoredKeyValues(store, name, clock),
         limiter=doors.NamespacedLimiter(limiter, name),
-        roster=doors.StoredRoster(store, name, scopes),
-        attendance=doors.StoredAttendance(store, name, scopes),
+        roster=doors.StoredRoster(store, name, scopes, host),
+        attendance=doors.StoredAttendance(store, name, scopes, host),
         messages=messages,
         store=doors.StoredTables(store),
+        custody=custody,
         derive=store.cipher.derive,
         api=api,
         public_url=public_url,
         hint=lambda: hint(store, name),
+        time_zone=time_zone,
     )

@@ -65,10 +65,11 @@ class ServerSettings(_Section):
 
 
 class DatabaseSettings(_Section):
-    """Where the data lies."""
+    """Where the data lies; `erasure_list` is the file, outside it, of the ids of those who were erased."""
 
     url: str = "sqlite:///./homeroom.db"
     readers: int = Field(default=3, ge=1, le=32)
+    erasure_list: Path | None = None
 
 
 class RedisSettings(_Section):

@@ -34,6 +34,7 @@ class Identity:
     """Somebody who has signed in: a person, or an integrator's API key (`kind` "service").
 
     `session_id` names the sign-in session, which its owner can list and end. `scopes` are those of an API key.
+    `without` are students of whom this person is shown nothing, though they are their children: plugins said so.
     """
 
     subject: str
@@ -41,6 +42,7 @@ class Identity:
     roles: tuple[RoleAt, ...] = ()
     session_id: str | None = None
     scopes: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
 
     def has(self, *roles: Role) -> bool:
         """Whether this person holds one of `roles` anywhere."""
@@ -200,27 +202,38 @@ class AccessRequest:
     class_id: str | None = None
     purpose: str = "education"
     request_id: str | None = None
-    recipient: str | None = None  # a plugin's name when data is handed to one
+    recipient: str | None = None  # a plugin's name when data is handed to one, or a message goes out through one
+    fields: tuple[str, ...] = ()  # by name, where they are known beforehand: those of a hand-out to a plugin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What `authorize` answers: `allow=False` denies, with a reason fit for an error message."""
+    """What `authorize` answers: `allow=False` denies, with a reason fit for an error message.
+
+    `basis` is on what ground it is allowed or denied, for the record. `without` are children to leave out where a
+    guardian's request names nobody (a list, a board). `notice` (ASCII) goes out with the answer.
+    """
 
     allow: bool
     reason: str = ""
     basis: str | None = None
+    without: frozenset[str] = frozenset()
+    notice: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a read or disclosure: whose records it held, which fields by name, and how many rows."""
+    """What came of a read or disclosure: whose records it held, which fields by name, and how many rows.
+
+    `allowed=False` is a denial, by the core's rule or by a plugin; `reason` says why.
+    """
 
     allowed: bool
     student_ids: frozenset[str] = frozenset()
     fields: tuple[str, ...] = ()
     rows: int = 0
     basis: str | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -326,6 +326,7 @@ async def test_twilio_and_sendgrid_count_each_message_once(sqlite_url: str, tmp_
     await _twilio_and_sendgrid(sqlite_url, tmp_path, seed=4, kills=10, messages=500)
 
 
+@pytest.mark.long
 async def test_on_postgresql_too(postgres_url: str, tmp_path: Path) -> None:
     await _twilio_and_sendgrid(postgres_url, tmp_path, seed=5, kills=5, messages=120)
 

@@ -101,7 +101,7 @@ class Weeks:
         if days <= self.missed:
             return True
         if message.kind == "total":
-            return len(self.missed) >= message.why["threshold"]
+            return bool(len(self.missed) >= message.why["threshold"])
         return any(run & days and len(run) >= message.why["threshold"] for run in self.runs)
 
 

@@ -81,6 +81,15 @@ def test_a_years_statistics_stand_beside_one_row_and_one_month(tmp_path: Path) -
     assert found["setup"]["ratio_to_month"] > 0
 
 
+def test_every_read_that_is_audited_is_entered_once_and_what_is_sealed_verifies(tmp_path: Path) -> None:
+    arguments = ("--reads", "60", "--checkins", "60", "--rounds", "2", "--connections", "8", "--rows", "700")
+    found = bench("audit", *arguments, folder=tmp_path)
+    assert (found["errors"], found["lost"], found["doubled"]) == (0, 0, 0)
+    assert found["unit"] == "rosters/s"
+    assert found["setup"]["sealed_rows"] == 700
+    assert found["setup"]["proof_base64"] < 1024
+
+
 def test_a_start_is_measured_until_it_answers(tmp_path: Path) -> None:
     found = bench("start", "--times", "1", "--students", "10", folder=tmp_path)
     assert found["unit"] == "s"

@@ -20,7 +20,7 @@ from homeroom.roster.people import add_contact
 from homeroom.settings import Settings
 from homeroom.store import Store, Transaction, new_id
 from homeroom.store import models as m
-from homeroom.types import Message, NotSent, Receipt, Status
+from homeroom.types import AccessRequest, Decision, Message, NotSent, Receipt, Status
 
 MONDAY = datetime(2026, 9, 14, 14, 0, tzinfo=UTC)  # ten o'clock in New York
 TODAY = date(2026, 9, 14)
@@ -56,6 +56,7 @@ class Vendor:
     answer: Callable[[Message], Told] | None = None
     knows: Callable[[Message], Receipt | NotSent | None] = lambda _message: None
     denies: set[str] = field(default_factory=set)
+    judge: Callable[[AccessRequest], Awaitable[Decision]] | None = None
     asked: list[str] = field(default_factory=list)
     plugins: Sequence[Any] = ()
     health: dict[str, Any] = field(default_factory=lambda: {"ok": True, "detail": "", "findings": []})
@@ -80,9 +81,11 @@ class Vendor:
         return Told(value=Receipt(state="accepted", provider_id=f"v-{len(self.taken)}", segments=1))
 
     async def ask_all(self, hook: str, **arguments: Any) -> list[Told]:
-        """Whether a person may be told: not those in `denies`."""
+        """Whether a person may be told: what `judge` says, or not those in `denies`."""
         assert hook == "authorize"
         request = arguments["request"]
+        if self.judge is not None:
+            return [Told(value=await self.judge(request))]
         allow = request.identity.subject not in self.denies
         return [Told(value=SimpleNamespace(allow=allow, reason="a consent was revoked"))]
 
@@ -97,7 +100,7 @@ class Vendor:
 
     def implements(self, hook: str) -> bool:
         """Whether a plugin would be asked."""
-        return hook == "authorize" and bool(self.denies)
+        return hook == "authorize" and (bool(self.denies) or self.judge is not None)
 
     def senders(self, channel: str) -> tuple[str, ...]:
         """Who delivers on a channel."""

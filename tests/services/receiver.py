@@ -57,13 +57,13 @@ class Receiver:
         self.app.add_url_rule("/<name>", view_func=self._take, methods=["POST"])
         self._came = asyncio.Condition()
         self._let_go = asyncio.Event()
-        self._hanging = 0
+        self._hanging: set[asyncio.Event] = set()
 
     async def end(self) -> None:
         """Answer whatever still hangs, so that no task outlives the test."""
         self._let_go.set()
-        while self._hanging:
-            await asyncio.sleep(0)
+        for over in self._hanging:
+            await over.wait()
         await asyncio.sleep(0)
 
     def ids(self, endpoint: str | None = None, *, taken: bool = False) -> list[int]:
@@ -98,10 +98,11 @@ class Receiver:
         async with self._came:
             self._came.notify_all()
         if answer == HANG:
-            self._hanging += 1
+            over = asyncio.Event()
+            self._hanging.add(over)
             try:
                 await self._let_go.wait()
             finally:
-                self._hanging -= 1
+                over.set()
             return Response("at last", 200)
         return answer if isinstance(answer, Response) else Response("thank you, Ana Ruiz", answer)

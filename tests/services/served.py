@@ -6,12 +6,14 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from quart import Quart, Response
 from quart.typing import TestClientProtocol
 
 import homeroom_accounts
+import homeroom_ferpa
 from homeroom.app import create_app
 from homeroom.district import District
 from homeroom.host import PluginsConfig
@@ -20,6 +22,7 @@ from homeroom.store import Transaction, migrate
 from homeroom.store import models as m
 from tests.services import world
 
+_TABLED: Mapping[str, Any] = {"accounts": homeroom_accounts, "ferpa": homeroom_ferpa}
 HERE = "127.0.0.1"
 ELSEWHERE = "203.0.113.9"
 
@@ -77,16 +80,15 @@ async def served(
     enabled: Sequence[str] = (),
     sections: Mapping[str, Mapping[str, Any]] | None = None,
     required: Sequence[str] = (),
+    erasure_list: Path | None = None,
     **settings: Any,
 ) -> AsyncIterator[Served]:
     """A running application; `settings` are sections of homeroom.toml."""
-    if "accounts" in enabled:
-        folder = homeroom_accounts.__path__[0]
-        from pathlib import Path
-
-        migrate.upgrade(url, {"accounts": Path(folder) / "migrations"})
+    folders = {name: Path(package.__path__[0]) / "migrations" for name, package in _TABLED.items() if name in enabled}
+    if folders:
+        migrate.upgrade(url, folders)
     chosen = Settings(
-        database=DatabaseSettings(url=url),
+        database=DatabaseSettings(url=url, erasure_list=erasure_list),
         attendance=AttendanceSettings(time_zone="UTC", school_days=list(range(7))),
         log=LogSettings(level="error"),
         plugins=PluginsConfig(enabled=tuple(enabled), sections=dict(sections or {}), required=frozenset(required)),

@@ -426,7 +426,7 @@ def test_commands_of_plugins_join_the_others(monkeypatch: pytest.MonkeyPatch) ->
     def audit() -> None:
         click.echo("verified")
 
-    monkeypatch.setattr(module, "plugin_commands", lambda: {"audit": audit})
+    monkeypatch.setattr(module, "plugin_commands", lambda _ctx: {"audit": audit})
     assert run("audit").stdout == "verified\n"
 
 

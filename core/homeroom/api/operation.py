@@ -6,8 +6,8 @@
         \"\"\"A class with its school, terms and teachers.\"\"\"
 
 In order: sign-in, the core's rule (`homeroom.auth.rules`) on the target, the plugins' `authorize`, the body and the
-query, the handler, the plugins' `audit` of whose records are in the answer, then the answer. The same declaration is
-what OpenAPI and the access matrix are made from, so a route without a rule cannot be written.
+query, the handler, the plugins' `authorize` and `audit` of whose records are in the answer, then the answer. The same
+declaration is what OpenAPI and the access matrix are made from, so a route without a rule cannot be written.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from quart import Response, current_app, g, request
 from quart_schema import document_headers, document_querystring, document_request, document_response, tag
 
+from homeroom import gate
 from homeroom.api.peer import is_local
 from homeroom.api.problem import FieldError, Invalid
 from homeroom.auth.access import Place, check, today_in
 from homeroom.auth.rules import RULES
-from homeroom.store import ORIGIN, Connection, Origin, Refused, Transaction, new_id, not_found
+from homeroom.store import ORIGIN, Connection, Origin, Refused, Transaction, new_id, not_found, places
 from homeroom.store import models as m
 from homeroom.types import AccessRequest, Identity, Outcome
 
@@ -41,6 +42,7 @@ _C = TypeVar("_C", bound=Connection)
 Handler = Callable[..., Awaitable[Any]]
 
 OPERATION = "_homeroom_operation"
+NOTICE_HEADER = "Homeroom-Redisclosure-Notice"
 _LONGEST_KEY = 255
 PUBLIC = "public"
 """The action of what anybody may call (sign-in, health); everything else names one of `RULES`."""
@@ -135,9 +137,11 @@ class Call:
     request_id: str
     late: bool = False
     identity: Identity | None = None
+    granted: gate.Granted = field(default_factory=gate.Granted)
     disclosed: set[str] = field(default_factory=set)
     fields: tuple[str, ...] = ()
     rows: int = 0
+    _known: Identity | None = None  # who calls, also where the core's rule then forbids it
 
     @property
     def me(self) -> Identity:
@@ -157,7 +161,7 @@ class Call:
         place = self.place
         return AccessRequest(
             action=self.action,
-            identity=self.identity,
+            identity=self.identity or self._known,
             student_ids=frozenset({place.student_id} if place.student_id else ()),
             class_id=place.class_id,
             request_id=self.request_id,
@@ -172,14 +176,20 @@ class Call:
         """Find out who calls and what the call is about. Raises Refused when the sign-in or the core's rule forbids."""
         if self.caller is None:
             return
-        identity = self.district.authenticator.confirm(connection, self.caller)
+        identity = self._known = self.district.authenticator.confirm(connection, self.caller)
         self.place = check(connection, identity, self.action, self.place, today=self.today(), seated_later=self.late)
         self.identity = identity
 
     async def admitted(self) -> None:
-        """Return when the call is admitted; see `admit`."""
-        if not self.is_admitted:
+        """Return when the call is admitted; see `admit`. A denial is entered in the audit log."""
+        if self.is_admitted:
+            return
+        try:
             await self.district.store.read(self.admit)
+        except Refused as refusal:
+            if refusal.status in (403, 404):
+                await gate.denied(self.district.host, self.access, refusal.problem)
+            raise
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """What `query` gives, from a reader."""
@@ -228,7 +238,8 @@ class Call:
                     key=key,
                     request_hash=seen,
                     status=status,
-                    answer=tx.cipher.seal(content.decode(), _place_of(owner, key)),  # it may hold a reason or a note
+                    # Sealed: it may hold a reason or a note.
+                    answer=tx.cipher.seal(content.decode(), places.idempotent_answer(owner, key)),
                     created_at=tx.now,
                 )
             return status, content
@@ -326,6 +337,8 @@ async def _serve(declared: Operation, handler: Handler, path: dict[str, Any]) ->
     await call.admitted()
     if call.disclosed:
         await _audit(call)
+        if call.granted.notice is not None:
+            response.headers[NOTICE_HEADER] = call.granted.notice
     return response
 
 
@@ -381,27 +394,31 @@ def _parameters() -> dict[str, str]:
 
 
 async def _authorize(call: Call) -> None:
-    """Let plugins take away what the core's rule has allowed; one denial, or one failure, denies."""
-    host = call.district.host
-    if not host.implements("authorize"):
-        return
-    for answer in await host.ask_all("authorize", request=call.access):
-        if answer.error is not None:
-            raise Refused(403, "not-allowed", "Access could not be checked, so it is denied. Please tell your office.")
-        if answer.value is not None and not answer.value.allow:
-            raise Refused(403, "not-allowed", answer.value.reason or "You may not do this.")
+    """Let plugins take away what the core's rule has allowed; their basis goes with every change and entry."""
+    call.granted = granted = await gate.ask(call.district.host, call.access)
+    if granted.without and call.identity is not None:
+        call.identity = replace(call.identity, without=granted.without)
+    if granted.basis is not None:
+        ORIGIN.set(replace(ORIGIN.get(), basis=granted.basis))
 
 
 async def _audit(call: Call) -> None:
-    """Have the disclosure kept before the answer leaves; if a required plugin cannot, the answer is denied."""
+    """Have the disclosure kept before the answer leaves; if a required plugin cannot, the answer is denied.
+
+    Whoever the request did not name is asked about first, except after a change: that is made already.
+    """
     host = call.district.host
-    if not host.implements("audit"):
-        return
-    outcome = Outcome(allowed=True, student_ids=frozenset(call.disclosed), fields=call.fields, rows=call.rows)
     access = replace(call.access, student_ids=call.access.student_ids | call.disclosed)
-    for answer in await host.ask_all("audit", request=access, outcome=outcome):
-        if answer.error is not None and answer.plugin in host.required:
-            raise Refused(503, "audit-failed", "This could not be entered in the audit log, so it is not shown.")
+    if access.student_ids != call.access.student_ids and request.method == "GET" and call.identity is not None:
+        await gate.ask(host, access)
+    outcome = Outcome(
+        allowed=True,
+        student_ids=frozenset(call.disclosed),
+        fields=call.fields,
+        rows=call.rows,
+        basis=call.granted.basis,
+    )
+    await gate.enter(host, access, outcome)
 
 
 def _response(result: Any) -> Response:
@@ -429,11 +446,7 @@ def _kept(tx: Transaction, owner: str, key: str, seen: str) -> tuple[int, bytes]
         return None
     if kept.request_hash != seen:
         raise Refused(422, "idempotency-key-reused", "This Idempotency-Key was used for a different request.")
-    return kept.status, tx.cipher.unseal(kept.answer, _place_of(owner, key)).encode()
-
-
-def _place_of(owner: str, key: str) -> str:
-    return f"idempotency_keys.{owner}.{key}"
+    return kept.status, tx.cipher.unseal(kept.answer, places.idempotent_answer(owner, key)).encode()
 
 
 def _documented(view: Handler, declared: Operation) -> Handler:

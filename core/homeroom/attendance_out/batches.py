@@ -35,13 +35,14 @@ WHERE connector = ? AND state = 'waiting' AND wish = sent_wish AND NOT overwrite
 _DUE = """
 SELECT o.id, o.version, o.wish, o.student_sourced_id, o.school_sourced_id, o.class_sourced_id, o.school_day, o.status,
   o.code, o.minutes_late, o.enrollment_sourced_id, o.periods, o.starts_at, o.held, o.overwrite, o.recorded_at,
-  u.identifier, o.school_id
+  u.identifier, o.school_id, o.student_id
 FROM outgoing_marks o LEFT JOIN users u ON u.id = o.student_id
 WHERE o.connector = ? AND o.state = 'waiting' AND o.waiting_since <= ? AND (o.retry_at IS NULL OR o.retry_at <= ?)
   AND o.student_id NOT IN (
     SELECT e.student_id FROM outgoing_marks e WHERE e.connector = ? AND e.state = 'waiting' AND e.retry_at > ?)
 ORDER BY o.school_id, o.school_day, o.student_id, o.starts_at, o.id LIMIT ?
 """
+_TOLD = ("status", "code", "minutes_late", "school_day")
 _WRITE = ("key", "mark_id", "connector", "version", "wish", "content", "held_before", "outcome", "reason", "started_at")
 _ASKED = "SELECT key, mark_id, version, wish, held_before FROM outgoing_writes WHERE outcome IS NULL AND key IN ({})"
 _ANSWERED = ("outcome", "reason", "held_before", "held_after", "answered_at")
@@ -86,7 +87,7 @@ def take(connector: str, until: datetime) -> Callable[[Transaction], list[Outgoi
 
     What was sent before and never answered comes first, as it was then and under the same key. Marks of one school and
     day come together, those of one student and day in one batch, and none while an earlier one of the student is still
-    to be tried again. Each is entered as a write before it goes out.
+    to be tried again. Each is entered as a write before it goes out, and the journal says whose marks the batch holds.
     """
 
     def unit(tx: Transaction) -> list[OutgoingMark]:
@@ -104,6 +105,9 @@ def take(connector: str, until: datetime) -> Callable[[Transaction], list[Outgoi
             for row, mark in zip(rows, marks, strict=True)
         ]
         upsert(tx, "outgoing_writes", _WRITE, writes, on_conflict=replace_on(("key",), _WRITE))
+        if rows:
+            data = {"plugin": connector, "fields": _TOLD, "student_ids": sorted({row[18] for row in rows})}
+            tx.journal("attendance_out.handed_over", subject_id=connector, data=data)
         return marks
 
     return unit

@@ -218,6 +218,8 @@ class _Judge:
     def _children(self) -> ModelSelect[Any]:
         table = m.Guardianship
         query = table.select(table.student_id).where(table.guardian_id == self.identity.subject)
+        if self.identity.without:
+            query = query.where(table.student_id.not_in(sorted(self.identity.without)))
         if self.day is None:
             return query
         return query.where(_current(table, self.day), ~table.blocked, table.data_access)

@@ -99,6 +99,10 @@ RULES: Mapping[str, Rule] = {
     "notify.manage": _rule(_OFFICE),
     "notify.own": Rule(anyone=True),
     "data.handed_out": _rule(),
+    # the law: what a plugin such as ferpa serves
+    "compliance.manage": _rule(_DISTRICT),
+    "compliance.read": _rule(_OFFICE),
+    "compliance.family": _rule(_OFFICE, _FAMILY, former=True),
     # running the place
     "plugins.manage": _rule(_DISTRICT),
     "sync.manage": _rule(_DISTRICT, key="sync"),

@@ -33,14 +33,13 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name; plugins are loaded only for a name that the core does not have."""
-        del ctx
         if cmd_name in COMMANDS:
             module, _, attribute = COMMANDS[cmd_name][0].partition(":")
             command: click.Command = getattr(importlib.import_module(module), attribute)
             return command
         from homeroom.cli.installation import plugin_commands
 
-        return plugin_commands().get(cmd_name)
+        return plugin_commands(ctx).get(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list without loading any of them, so that `--help` answers at once."""

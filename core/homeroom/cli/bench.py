@@ -108,6 +108,22 @@ def sync(*, as_json: bool, **options: Any) -> None:
     _measure(run, options, as_json=as_json)
 
 
+@bench.command(epilog=example("homeroom bench audit --rows 100000"))
+@_server_option
+@_database_option
+@click.option("--reads", default=6000, show_default=True, type=click.IntRange(10), help="Class rosters, of each side.")
+@click.option("--checkins", default=6000, show_default=True, type=click.IntRange(10), help="Of each side.")
+@click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(300, 5_000_000), help="To be sealed.")
+@click.option("--connections", default=64, show_default=True, type=click.IntRange(1, 2000), help="At the same time.")
+@click.option("--rounds", default=4, show_default=True, type=click.IntRange(1, 100), help="Turns of each side.")
+@json_option
+def audit(*, as_json: bool, **options: Any) -> None:
+    """What auditing costs reads and check-ins, and how long sealing and proving take."""
+    from homeroom.bench.audit import run
+
+    _measure(run, options, as_json=as_json)
+
+
 @bench.command(epilog=example("homeroom bench notify --absences 5000"))
 @_database_option
 @click.option("--absences", default=20_000, show_default=True, type=click.IntRange(20, 200_000), help="In one morning.")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from homeroom.cli import installation
 from homeroom.cli.installation import config_option, settings_of
 from homeroom.cli.output import NOT_FINE, example, json_option, print_json, progress
+
+if TYPE_CHECKING:
+    from homeroom.settings import Settings
 
 
 @click.group()
@@ -88,7 +92,10 @@ def backup(*, path: Path, as_json: bool, config: Path | None) -> None:
 @json_option
 @config_option
 def restore(*, path: Path, as_json: bool, config: Path | None) -> None:
-    """Verify the backup at PATH and fill the empty database with it; either kind of database will do."""
+    """Verify the backup at PATH and fill the empty database with it; either kind of database will do.
+
+    Who stands on the erasure list (database.erasure_list) is erased again at once.
+    """
     from homeroom.store.backup import restore as restore_backup
 
     settings = settings_of(config)
@@ -96,25 +103,37 @@ def restore(*, path: Path, as_json: bool, config: Path | None) -> None:
         made = restore_backup(
             settings.database.url, path, plugins=installation.installed_migrations(settings), progress=show
         )
+    erased = _erase_again(settings)
     if as_json:
-        print_json({"path": str(path), "tables": len(made.tables), "rows": made.rows, "made_at": made.made_at})
+        figures = {"path": str(path), "tables": len(made.tables), "rows": made.rows, "made_at": made.made_at}
+        print_json({**figures, "erased_again": erased})
     else:
         click.echo(f"Restored {made.rows} rows of {len(made.tables)} tables, as of {made.made_at}.")
+        if erased:
+            click.echo(f"{erased} people on the erasure list were in the backup, and are erased again.")
 
 
 @db.command(epilog=example("homeroom db export district.zip"))
 @click.argument("path", type=click.Path(path_type=Path))
+@click.option("--to", "party", metavar="PARTY", help="For whom it is, where it is not for the district itself.")
+@click.option("--purpose", metavar="PURPOSE", help="What they may use it for.")
 @json_option
 @config_option
-def export(*, path: Path, as_json: bool, config: Path | None) -> None:
+def export(*, path: Path, party: str | None, purpose: str | None, as_json: bool, config: Path | None) -> None:
     """Write the whole district to PATH, a new folder or a new .zip: OneRoster 1.2 CSV, and attendance as CSV.
 
-    Everything in it is in clear: guard it.
+    Everything in it is in clear: guard it. That it was written, for whom and why, is entered in the journal first.
     """
-    from homeroom.export import export as export_district
+    from functools import partial
 
+    from homeroom.export import export as export_district
+    from homeroom.export import exported
+
+    if (party is None) != (purpose is None):
+        raise click.UsageError("Give --to and --purpose together.")
     settings = settings_of(config)
-    installation.check_upgraded(settings)
+    with installation.opened_store(settings) as store:
+        store.write_now(partial(exported, party=party, purpose=purpose))
     with progress("exporting", quiet=as_json) as show:
         rows = export_district(settings.database.url, settings.cipher(), path, progress=show)
     if as_json:
@@ -123,3 +142,14 @@ def export(*, path: Path, as_json: bool, config: Path | None) -> None:
         for name, count in rows.items():
             click.echo(f"{count:>9}  {name}")
         click.echo(f"The district is in {path}; guard it, it is in clear.")
+
+
+def _erase_again(settings: Settings) -> int:
+    """How many people the backup had brought back; they are out again when this returns."""
+    from homeroom.store import Store
+    from homeroom.store.erasure import EraseList, replay
+
+    if settings.database.erasure_list is None:
+        return 0
+    with Store(settings.database.url, cipher=settings.cipher(), readers=1) as store:
+        return len(replay(store, EraseList(settings.database.erasure_list)))

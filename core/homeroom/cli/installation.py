@@ -149,18 +149,27 @@ async def worker(settings: Settings) -> AsyncIterator[District]:
         await district.stop()
 
 
-def plugin_commands() -> dict[str, click.Command]:
-    """The commands of the enabled plugins, by name; none when the installation is not in order."""
+def plugin_commands(ctx: click.Context) -> dict[str, click.Command]:
+    """The commands of the enabled plugins, by name; none when the installation is not in order.
+
+    The database stays open for them until `ctx` is closed.
+    """
     import asyncio
 
+    from homeroom.district import District
     from homeroom.settings import SettingsError
     from homeroom.store import StoreError
 
     async def ask() -> dict[str, click.Command]:
-        async with loaded(settings_of(None)) as district:
-            answers = await district.host.ask_all("commands")
-            groups = [answer.value for answer in answers if answer.error is None and answer.value is not None]
-            return {name: command for group in groups for name, command in group.commands.items()}
+        settings = settings_of(None)
+        check_upgraded(settings)
+        district = District(settings)
+        district.store.open()
+        ctx.call_on_close(district.store.close)
+        await district.host.load()
+        answers = await district.host.ask_all("commands")
+        groups = [answer.value for answer in answers if answer.error is None and answer.value is not None]
+        return {name: command for group in groups for name, command in group.commands.items()}
 
     try:
         return asyncio.run(ask())

@@ -25,6 +25,11 @@ from homeroom.services import Services, ServicesFor
 
 State = Literal["loaded", "off", "quarantined", "left_out"]
 
+_BIOMETRIC = re.compile(
+    r"biometr|\bfaces?\b|face_|facial|finger_?print|palm|\biris\b|retina|voice_?print|\bgait\b|\bdna\b", re.IGNORECASE
+)
+"""Names of what 34 CFR 99.3 calls a biometric record."""
+
 _CHECKS = {hook: checker(getattr(Specs, hook)) for hook in POLICIES}
 
 
@@ -233,10 +238,12 @@ def _settings_model(cls: type[Any]) -> type[BaseModel]:
 
 
 def scopes_of(cls: type[Any]) -> frozenset[str]:
-    """The personal data that a plugin class asks to see. Raises CannotLoad."""
+    """The personal data that a plugin class asks to see. Raises CannotLoad, always for a biometric record."""
     scopes: Any = getattr(cls, "scopes", ())
     if not isinstance(scopes, frozenset | set | tuple | list) or not all(isinstance(one, str) for one in scopes):
         raise CannotLoad("its scopes are not a set of names")
+    if bodies := sorted(one for one in scopes if _BIOMETRIC.search(one)):
+        raise CannotLoad(f"its scope {bodies[0]} asks for a biometric record, which is not handed on")
     return frozenset(scopes)
 
 

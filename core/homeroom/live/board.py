@@ -13,11 +13,13 @@ import itertools
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
 import structlog
 
+from homeroom import gate
 from homeroom.auth.access import today_in
 from homeroom.auth.authenticator import Authenticator
 from homeroom.live.listener import GOING_AWAY, NO_SUCH_CLASS, NOT_ALLOWED, SIGNED_OUT, Listener, Socket
@@ -25,7 +27,7 @@ from homeroom.live.tail import Tail
 from homeroom.live.views import SHOWN, Beginning, begin, cursor_of, names_of, students_seen
 from homeroom.settings import Settings
 from homeroom.store import Connection, Refused, Store, StoreError
-from homeroom.types import Event, Identity
+from homeroom.types import AccessRequest, Event, Identity, Outcome
 
 log = structlog.get_logger("homeroom.live")
 
@@ -34,7 +36,7 @@ SWEEP_SECONDS = 2.0
 _SWEEPS_FOR_ALL = 30  # every listener's rights are looked at again once in so many sweeps
 _CHECKED_AT_ONCE = 50
 _PING = '{"type":"ping"}'
-_OF_PEOPLE = ("auth.", "user.", "role.", "guardianship.", "enrollment.", "api_key.")
+_OF_PEOPLE = ("auth.", "user.", "role.", "guardianship.", "enrollment.", "api_key.", "compliance.")
 
 
 class Home(Protocol):
@@ -48,6 +50,8 @@ class Home(Protocol):
     def tail(self) -> Tail: ...  # noqa: D102
     @property
     def authenticator(self) -> Authenticator: ...  # noqa: D102
+    @property
+    def host(self) -> gate.Host: ...  # noqa: D102
 
 
 class Hub:
@@ -161,13 +165,34 @@ class Boards:
             return
         async with self._joined(listener) as hub:
             today = self._today()
+            listener.identity = identity = await self._allowed(identity, class_id)
             beginning = await self._home.store.read(lambda c: begin(c, identity, class_id, today, after))
+            await self._enter(identity, class_id, beginning)
             for person, name in beginning.names.items():
                 hub.names.setdefault(person, name)
             self._index(listener, beginning.students or ())
             listener.begin(beginning.position, beginning.students, first_words(class_id, beginning))
             del beginning
             await listener.listen()
+
+    async def _allowed(self, identity: Identity, class_id: str) -> Identity:
+        """The identity as plugins leave it. Raises Refused when one denies."""
+        access = AccessRequest(action="class.watch", identity=identity, class_id=class_id)
+        granted = await gate.ask(self._home.host, access)
+        return replace(identity, without=granted.without)
+
+    async def _enter(self, identity: Identity, class_id: str, beginning: Beginning) -> None:
+        """Have it entered whose attendance is shown, once for each watching. Raises Refused when it cannot be."""
+        missed = {event.student_id for event in beginning.missed or () if event.student_id}
+        shown = frozenset({str(mark["student_id"]) for mark in beginning.marks} | missed) | (
+            beginning.students or frozenset()
+        )
+        if shown:
+            access = AccessRequest(action="class.watch", identity=identity, student_ids=shown, class_id=class_id)
+            fields = ("name", "status", "recorded_at")
+            await gate.enter(
+                self._home.host, access, Outcome(allowed=True, student_ids=shown, fields=fields, rows=len(shown))
+            )
 
     @contextlib.asynccontextmanager
     async def _joined(self, listener: Listener) -> AsyncIterator[Hub]:
@@ -274,7 +299,7 @@ class Boards:
         present = []
         for listener in listeners:
             try:
-                listener.identity = await listener.renew()
+                listener.identity = await self._allowed(await listener.renew(), listener.class_id)
             except Refused as refusal:
                 listener.end(close_code(refusal))
             else:
@@ -292,7 +317,7 @@ class Boards:
 
         for listener, students in zip(present, await self._home.store.read(look), strict=True):
             if isinstance(students, Refused):
-                listener.end(NOT_ALLOWED)
+                listener.end(NOT_ALLOWED if listener.held is None else close_code(students))
             elif listener.held is None and students != listener.students:
                 self._unindex(listener, listener.students or ())
                 listener.students = students

@@ -89,7 +89,8 @@ def students_seen(connection: Connection, identity: Identity, class_id: str, tod
     day = today.isoformat()
     person = identity.subject if identity.has("student") else ""
     guardian = identity.subject if identity.has("guardian") else ""
-    return frozenset(row[0] for row in connection.sql(_FAMILY, (class_id, day, day, person, guardian)))
+    seen = frozenset(row[0] for row in connection.sql(_FAMILY, (class_id, day, day, person, guardian)))
+    return seen - identity.without
 
 
 def begin(connection: Connection, identity: Identity, class_id: str, today: date, after: int | None) -> Beginning:

@@ -187,18 +187,22 @@ class Delivery:
             return None
         if not self._host.implements("authorize"):
             return None
-        request = AccessRequest(
-            action="guardian.notify",
-            identity=Identity(subject=claimed.recipient_id),
-            student_ids=frozenset({claimed.student_id}),
-            purpose=claimed.purpose,
-            request_id=claimed.message.id,
-        )
-        answers = await self._host.ask_all("authorize", request=request)
-        for answer in answers:
-            if answer.value is not None and not answer.value.allow:
-                return f"denied: {answer.value.reason}"
-        return _NOT_CHECKED if any(answer.error is not None for answer in answers) else None
+        for plugin in self._host.senders(claimed.message.channel) or (None,):
+            request = AccessRequest(
+                action="guardian.notify",
+                identity=Identity(subject=claimed.recipient_id),
+                student_ids=frozenset({claimed.student_id}),
+                purpose=claimed.purpose,
+                request_id=claimed.message.id,
+                recipient=plugin,
+            )
+            answers = await self._host.ask_all("authorize", request=request)
+            for answer in answers:
+                if answer.value is not None and not answer.value.allow:
+                    return f"denied: {answer.value.reason}"
+            if any(answer.error is not None for answer in answers):
+                return _NOT_CHECKED
+        return None
 
     async def _ask(self, one: Asked) -> None:
         async with self._questions:

@@ -14,7 +14,7 @@ from homeroom.notify.judging import Draft, Judged
 from homeroom.notify.rules import RULE_OFF
 from homeroom.notify.told import UNSENT
 from homeroom.notify.wording import Wording, parts_for
-from homeroom.store import Connection, Transaction, iso, new_id
+from homeroom.store import Connection, Transaction, iso, new_id, places
 from homeroom.sync.bulk import select_in, upsert
 
 State = Literal[
@@ -159,7 +159,7 @@ def content_of(connection: Connection, rows: Iterable[tuple[str, str | None, str
     opened = connection.unseal_many([(student, text) if student else ("", None) for _, student, text in rows])
     found: list[dict[str, str]] = []
     for (key, student, sealed), text in zip(rows, opened, strict=True):
-        clear = text if student or sealed is None else connection.cipher.unseal(sealed, _place_of(key))
+        clear = text if student or sealed is None else connection.cipher.unseal(sealed, places.message(key))
         found.append(orjson.loads(clear) if clear is not None else {})
     return found
 
@@ -200,7 +200,7 @@ def _rows(tx: Transaction, rows: Sequence[Worded]) -> Iterable[tuple[Any, ...]]:
     for row in rows:
         draft, content = row.draft, row.content
         if content is not None:
-            content = next(sealed) if draft.student_id else tx.cipher.seal(content, _place_of(draft.key))
+            content = next(sealed) if draft.student_id else tx.cipher.seal(content, places.message(draft.key))
         channels = _channels(draft)
         rule, recipient = draft.rule, draft.recipient
         yield (
@@ -210,10 +210,6 @@ def _rows(tx: Transaction, rows: Sequence[Worded]) -> Iterable[tuple[Any, ...]]:
             *(orjson.dumps(draft.why).decode(), content, "waiting" if channels else "withheld", recipient.refused),
             *(iso(draft.window.due_at), iso(draft.window.expires_at), now, now, 0, 0, 0, draft.corrects),
         )
-
-
-def _place_of(key: str) -> str:
-    return f"notifications.{key}"
 
 
 def _current(tx: Transaction, judged: Judged) -> set[Key]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from homeroom.store import Connection, Store, StoreError, Transaction
+from homeroom.store import Connection, Store, StoreError, Transaction, places
 from homeroom.store.models import SyncDiff, SyncRun
 from homeroom.sync import DiffRow
 
@@ -53,7 +53,7 @@ class DiffKeeper:
         rows, self._rows[:] = self._rows[:_PART], self._rows[_PART:]
         part, self._parts = self._parts, self._parts + 1
         text = orjson.dumps([row.as_json() for row in rows], default=str).decode()
-        content = self._store.cipher.seal(text, _place(self._run_id, part))
+        content = self._store.cipher.seal(text, places.diff(self._run_id, part))
         await self._store.write(lambda tx: tx.insert(SyncDiff, run_id=self._run_id, part=part, content=content))
 
 
@@ -64,7 +64,7 @@ def rows_after(connection: Connection, run_id: str, after: int, limit: int) -> t
     query = SyncDiff.select().where(SyncDiff.run_id == run_id, SyncDiff.part.between(first, last))
     found: list[dict[str, Any]] = []
     for row in connection.all(query.order_by(SyncDiff.part)):
-        found += orjson.loads(connection.cipher.unseal(row.content, _place(run_id, row.part)))
+        found += orjson.loads(connection.cipher.unseal(row.content, places.diff(run_id, row.part)))
     rest = found[skip:]
     return rest[:limit], len(rest) > limit
 
@@ -83,7 +83,3 @@ def tidy(tx: Transaction) -> int:
     """Delete what was found more than a day ago; gives how many parts that were."""
     old = SyncRun.select(SyncRun.id).where(SyncRun.finished_at < tx.now - KEPT)
     return tx.run(SyncDiff.delete().where(SyncDiff.run_id.in_(old)))
-
-
-def _place(run_id: str, part: int) -> str:
-    return f"diffs.{run_id}.{part}"

@@ -12,7 +12,7 @@ from peewee import ModelSelect
 
 from homeroom.records import Conflict, Noun, Resolution
 from homeroom.roster import classes
-from homeroom.store import Connection, Transaction, new_id
+from homeroom.store import Connection, Transaction, new_id, places
 from homeroom.store.models import Enrollment
 from homeroom.sync.bulk import replace_on, select_in, upsert
 from homeroom.sync.conflicts import keep, keep_staying, kept_here
@@ -25,9 +25,6 @@ from homeroom.sync.policy import Judge
 from homeroom.sync.staging import LETTER
 
 Answers = Mapping[Conflict, Resolution | None] | None
-
-LETTER_SEAL = "dead_letters.content"
-"""What the row that a letter keeps is bound to."""
 
 _STATE = ("source", "noun", "sourced_id", "content_hash", "content")
 _ROLE = ("user_id", "role", "org_id", "source", "primary", "begins_on", "ends_on")
@@ -207,7 +204,7 @@ def _write_letters(tx: Transaction, job: Job, noun: Noun, changes: Sequence[Chan
         if not change.problems:
             continue
         staged = change.staged
-        sealed = tx.cipher.seal(_kept(staged), LETTER_SEAL)
+        sealed = tx.cipher.seal(_kept(staged), places.DEAD_LETTER)
         letters += [
             (job.source, job.run_id, noun, staged.sourced_id, staged.location or "", name, reason, sealed)
             for name, reason in change.problems

@@ -11,10 +11,9 @@ import orjson
 
 from homeroom.field_policy import FieldPolicy
 from homeroom.records import NOUNS, Noun
-from homeroom.store import Connection, Store, Transaction, iso, new_id, not_found
+from homeroom.store import Connection, Store, Transaction, iso, new_id, not_found, places
 from homeroom.store.models import DeadLetter
 from homeroom.sync import states
-from homeroom.sync.apply import LETTER_SEAL
 from homeroom.sync.bulk import select_in
 from homeroom.sync.job import UNIT, Job
 from homeroom.sync.staging import Kept, prepare_again, stage_again
@@ -129,7 +128,7 @@ def _prepared(connection: Connection, job: Job, ids: Sequence[int]) -> list[tupl
 
 
 def _kept(connection: Connection, letter: DeadLetter) -> Kept:
-    content = orjson.loads(connection.cipher.unseal(letter.content or "", LETTER_SEAL))
+    content = orjson.loads(connection.cipher.unseal(letter.content or "", places.DEAD_LETTER))
     noun = cast("Noun", letter.noun)
     return Kept(noun=noun, sourced_id=letter.sourced_id or "", location=letter.location, **content)
 

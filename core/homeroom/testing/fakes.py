@@ -8,14 +8,15 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import fields as fields_of
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from quart import Quart
 
 from homeroom.doors import StoredTables
 from homeroom.egress import GuardedEgress
 from homeroom.limits import MemoryLimiter
-from homeroom.services import Api, Messages, Services
+from homeroom.services import Api, Custody, Messages, Services
 from homeroom.types import AddressNews, DeliveryReport, Mark, Student
 
 if TYPE_CHECKING:
@@ -153,12 +154,15 @@ def services(
     api: Api | None = None,
     public_url: str | None = "https://homeroom.example",
     hint: Callable[[], Awaitable[None]] | None = None,
+    time_zone: str = "UTC",
+    erase_list: Path | None = None,
 ) -> Services:
     """What a plugin is given, for its tests.
 
     `http` answers in place of the network: a small Quart app makes a good vendor. The rules on which hosts may be
     reached hold as in a server. `store` is needed by plugins with tables of their own, `hint` is called by
-    `sync_soon`. `messages` takes what a channel tells of its messages (a KeptMessages shows it).
+    `sync_soon`, `erase_list` is the file of the erased. `messages` takes what a channel tells of its messages (a
+    KeptMessages shows it).
     """
     clock = clock or FakeClock()
     allowed = frozenset(scopes)
@@ -173,11 +177,20 @@ def services(
         attendance=ListedAttendance(marks, allowed),
         messages=messages or KeptMessages(),
         store=StoredTables(store) if store is not None else NoTables(),
+        custody=_custody(store, erase_list),
         derive=lambda purpose: hmac.new(b"only for tests", purpose.encode(), hashlib.sha256).digest(),
         api=lambda: api,
         public_url=public_url,
         hint=hint,
+        time_zone=time_zone,
     )
+
+
+def _custody(store: Store | None, erase_list: Path | None) -> Custody:
+    """The real one over a store; without one, calls fail as those of the tables do."""
+    from homeroom.custody import StoredCustody
+
+    return StoredCustody(cast("Store", store), erase_list)
 
 
 def _in_process(app: Quart) -> httpx2.AsyncBaseTransport:

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SecretStr
@@ -20,6 +21,7 @@ from homeroom import (
     Resolution,
     Services,
     SignIn,
+    Suppressions,
     Verdict,
     hookimpl,
 )
@@ -42,6 +44,7 @@ GOOD: dict[str, Any] = {
     "verify_check_in": Evidence(method="hostile", verdict=Verdict.ACCEPT),
     "deliver": Receipt(state="accepted"),
     "find_delivery": NotSent(),
+    "suppressions": Suppressions(until=datetime(2026, 9, 1, tzinfo=UTC)),
     "sis_connector": None,
     "resolve_conflict": Resolution(value=None, reason="theirs"),
     "consume": 7,

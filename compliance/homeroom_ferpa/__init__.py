@@ -1,0 +1,11 @@
+"""What FERPA (34 CFR Part 99) asks of a school's records, enforced where the data flow and provable afterwards.
+
+log/        the tamper-evident log: Merkle tree, checkpoints, proofs, receipts, the verifier
+access/     who may see whose records and why; consent, directory information, the ledger of disclosures
+rights/     inspection, amendment, hearing, retention, erasure
+reports/    anonymised figures, anomalies and incidents, the compliance report
+"""
+
+from homeroom_ferpa.plugin import Ferpa, FerpaSettings
+
+__all__ = ["Ferpa", "FerpaSettings"]

@@ -1,0 +1,110 @@
+"""The decision itself, without a database: from a request and what is on file to yes or no, on which ground and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from homeroom import AccessRequest, Decision
+from homeroom_ferpa.access.facts import Child, Party
+
+STAFF = "99.31(a)(1)(i)(A)"
+VENDOR = "99.31(a)(1)(i)(B)"
+OWN = "99.10"
+ORDER = "99.4"
+PASSED = "99.5(a)"
+CONSENT = "99.30"
+NO_GROUND = "99.30(a)"
+EXCEPTIONS: Mapping[str, str] = {"dependent": "99.31(a)(8)", "emergency": "99.31(a)(10)"}
+
+RECORDS = ("attendance", "roster", "contact", "messages", "all")
+"""The kinds of record that a consent or an agreement can name."""
+
+_BY_FIELD: Mapping[str, str] = {
+    **dict.fromkeys(("given_name", "family_name", "preferred_name", "grades", "identifier", "birth_date"), "roster"),
+    **dict.fromkeys(("email", "phone"), "contact"),
+    **dict.fromkeys(("status", "code", "minutes_late", "recorded_at", "note"), "attendance"),
+}
+_BY_ACTION: Mapping[str, str] = {
+    **dict.fromkeys(("attendance", "absence", "session"), "attendance"),
+    **dict.fromkeys(("student", "class", "roster", "enrollment"), "roster"),
+    "guardian": "contact",
+}
+
+_ORDER_SAYS = "A court order or another binding document on file keeps you from this student's records."
+_PASSED_SAYS = (
+    "These rights have passed to the student, who is 18 or attends a postsecondary school. "
+    "Ask the student for consent, or your office which exceptions there are."
+)
+_PARTY_SAYS = "This recipient is not on file as a school official for these records, and nobody consented to it."
+_PURPOSE_SAYS = "This purpose is not among those that the district has named."
+_NOBODY_SAYS = "Nobody is named to whom this would be disclosed, so it is denied."
+
+
+def records_of(request: AccessRequest) -> frozenset[str]:
+    """The kinds of record that a request is about; "all" where it cannot be told."""
+    if request.fields:
+        return frozenset(_BY_FIELD.get(field, "all") for field in request.fields)
+    if request.action == "guardian.notify":
+        return frozenset({"messages"})
+    if request.action == "class.watch":
+        return frozenset({"attendance"})
+    return frozenset({_BY_ACTION.get(request.action.partition(".")[0], "all")})
+
+
+def wrong_purpose() -> Decision:
+    """The denial of a purpose that nobody knows."""
+    return Decision(allow=False, reason=_PURPOSE_SAYS, basis="99.31(a)(1)")
+
+
+def nobody() -> Decision:
+    """The denial of a disclosure to nobody in particular."""
+    return Decision(allow=False, reason=_NOBODY_SAYS, basis=NO_GROUND)
+
+
+def for_party(request: AccessRequest, on_file: Party, notice: str) -> Decision:
+    """What a vendor or another system may be given: as a school official, or with everybody's consent."""
+    wanted = records_of(request)
+    if on_file.official is not None and ("all" in on_file.categories or wanted <= on_file.categories):
+        return Decision(allow=True, basis=f"{VENDOR}:{on_file.official}", notice=notice)
+    covering = {c.student_id: c.id for c in on_file.consents if c.covers(wanted, request.purpose)}
+    if request.student_ids and request.student_ids <= covering.keys():
+        ids = sorted({covering[student] for student in request.student_ids})
+        return Decision(allow=True, basis=f"{CONSENT}:{','.join(ids)}", notice=notice)
+    return Decision(allow=False, reason=_PARTY_SAYS, basis=NO_GROUND)
+
+
+def for_family(request: AccessRequest, children: Mapping[str, Child], *, everywhere: bool = False) -> Decision:
+    """What a guardian may see: everything of the own children, but for orders and rights that have passed.
+
+    A child whom the guardian reaches as staff is judged by that; `everywhere` is for one who so reaches everybody. A
+    request that names nobody is narrowed.
+    """
+    wanted = records_of(request)
+    if everywhere:
+        return Decision(allow=True, basis=STAFF)
+    if not request.student_ids:
+        hidden = (child.id for child in children.values() if not _of(child, wanted, request.purpose).allow)
+        return Decision(allow=True, basis=OWN, without=frozenset(hidden))
+    basis: str | None = None
+    for student_id in sorted(request.student_ids & children.keys()):
+        decision = _of(children[student_id], wanted, request.purpose)
+        if not decision.allow:
+            return decision
+        basis = basis or decision.basis
+    return Decision(allow=True, basis=basis or STAFF)
+
+
+def _of(child: Child, wanted: Collection[str], purpose: str) -> Decision:
+    """Of one child. An order beats every exception and consent."""
+    if child.as_staff:
+        return Decision(allow=True, basis=STAFF)
+    if child.order is not None:
+        return Decision(allow=False, reason=_ORDER_SAYS, basis=f"{ORDER}:{child.order}")
+    if child.passed is None:
+        return Decision(allow=True, basis=OWN)
+    for kind, key in child.exceptions:
+        return Decision(allow=True, basis=f"{EXCEPTIONS[kind]}:{key}")
+    for consent in child.consents:
+        if consent.covers(wanted, purpose):
+            return Decision(allow=True, basis=f"{CONSENT}:{consent.id}")
+    return Decision(allow=False, reason=_PASSED_SAYS, basis=PASSED)

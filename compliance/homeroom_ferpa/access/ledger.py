@@ -1,0 +1,329 @@
+"""The record of disclosures (§99.32): what left, to whom, on which ground, and whether the section asks for the entry.
+
+Entries come from the journal (hand-outs to plugins, messages, exports, attendance sent to the SIS), from what API keys
+read, and from the disclosures that the office records. An entry that §99.32(d) does not ask for is kept all the same
+and marked with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from homeroom import Connection, Event, Transaction
+from homeroom_ferpa.access import decisions
+from homeroom_ferpa.access.records import missing, text_of
+
+OWN = "own school official"
+FAMILY = "parent or eligible student"
+CONSENTED = "party with consent"
+DIRECTORY = "directory information"
+SUBPOENA = "subpoena that forbids its disclosure"
+UNRECORDED = "no ground on file"
+
+KINDS = ("data.handed_out", "notification.accepted", "data.exported", "attendance_out.handed_over")
+"""The kinds of event that are disclosures."""
+
+_ROWS = 300
+_COLUMNS = (
+    "id, event_id, at, party, via, kind, interest, basis, exempt, fields, whole_district, notice, consent_id, "
+    "standing_id, actor_id, request_id"
+)
+_OF_STUDENT = """
+SELECT l.id, l.at, l.party, l.via, l.kind, l.interest, l.basis, l.exempt, l.fields, l.whole_district, l.notice,
+  l.consent_id, l.standing_id, l.inquired_at, l.told_at, s.copy, t.threat
+FROM ferpa_ledger l LEFT JOIN ferpa_ledger_students s ON s.entry_id = l.id AND s.student_id = ?
+LEFT JOIN ferpa_standings t ON t.kind = 'emergency' AND t.student_id = ? AND l.standing_id IS NOT NULL
+  AND (t.id = l.standing_id OR t.party_id = l.party || '#' || l.id)
+WHERE (s.student_id IS NOT NULL OR l.whole_district = 1){more}
+ORDER BY l.at DESC, l.id DESC LIMIT ?
+"""
+_OFFICIAL = (
+    "SELECT id, service FROM ferpa_officials WHERE recipient = ? AND ended_at IS NULL ORDER BY recorded_at DESC LIMIT 1"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One request or disclosure. `exempt` says why §99.32 does not ask for it; None: it is part of that record.
+
+    `copies` holds, by student, what was disclosed, word for word, where that is known.
+    """
+
+    id: str
+    at: str
+    party: str
+    kind: str = "disclosure"  # or "request": one that was refused
+    via: str | None = None
+    interest: str
+    basis: str
+    exempt: str | None = None
+    fields: tuple[str, ...] = ()
+    students: tuple[str, ...] = ()
+    whole_district: bool = False
+    notice: bool = False
+    consent_id: str | None = None
+    standing_id: str | None = None
+    actor_id: str | None = None
+    request_id: str | None = None
+    event_id: int | None = None
+    copies: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redisclosure:
+    """To whom the party has passed it on, and why (§99.32(b))."""
+
+    party: str
+    interest: str
+    disclosed_on: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """An entry as one student's family or the office sees it."""
+
+    id: str
+    at: str
+    party: str
+    via: str | None
+    kind: str
+    interest: str
+    basis: str
+    exempt: str | None
+    fields: tuple[str, ...]
+    whole_district: bool
+    notice: bool
+    consent_id: str | None
+    threat: str | None = field(repr=False)
+    copy: str | None = field(repr=False)
+    inquired_at: str | None
+    told_at: str | None
+    redisclosures: tuple[Redisclosure, ...] = ()
+
+
+def enter(tx: Transaction, entry: Entry) -> None:
+    """Keep an entry; one that is kept already (the same id or event) changes nothing."""
+    new = tx.write_sql(
+        f"INSERT INTO ferpa_ledger ({_COLUMNS}) VALUES ({', '.join('?' * 16)}) ON CONFLICT DO NOTHING RETURNING 1",  # noqa: S608 - constants
+        (
+            *(entry.id, entry.event_id, entry.at, entry.party, entry.via, entry.kind, entry.interest, entry.basis),
+            *(entry.exempt, json.dumps(entry.fields), int(entry.whole_district), int(entry.notice), entry.consent_id),
+            *(entry.standing_id, entry.actor_id, entry.request_id),
+        ),
+    )
+    if not new:
+        return
+    students = sorted(set(entry.students))
+    sealed = dict(zip(entry.copies, tx.seal_many(list(entry.copies.items())), strict=True))
+    for start in range(0, len(students), _ROWS):
+        some = students[start : start + _ROWS]
+        values = [value for student in some for value in (student, entry.id, sealed.get(student))]
+        marks = ", ".join(["(?, ?, ?)"] * len(some))
+        tx.write_sql(
+            f"INSERT INTO ferpa_ledger_students (student_id, entry_id, copy) VALUES {marks} ON CONFLICT DO NOTHING",  # noqa: S608 - marks only
+            values,
+        )
+
+
+def take(tx: Transaction, events: Sequence[Event], inside: Collection[str]) -> None:
+    """Enter what these events of the journal say was disclosed; `inside` are plugins that give nothing outside."""
+    for event in events:
+        entry = _entry(tx, event, inside)
+        if entry is not None:
+            enter(tx, entry)
+
+
+def of_student(
+    connection: Connection, student_id: str, *, everything: bool, consent_id: str | None = None, limit: int = 500
+) -> list[Shown]:
+    """The entries of one student, the newest first; `everything` also shows those that §99.32 does not ask for."""
+    more, params = ("" if everything or consent_id else " AND l.exempt IS NULL"), [student_id, student_id]
+    if consent_id is not None:
+        more, params = (
+            " AND (l.consent_id = ? OR l.consent_id LIKE ?)",
+            [student_id, student_id, consent_id, f"%{consent_id}%"],
+        )
+    rows = connection.sql(_OF_STUDENT.format(more=more), (*params, limit))
+    opened = connection.unseal_many([(student_id, text) for row in rows for text in (row[15], row[16])])
+    onward = _redisclosures(connection, [row[0] for row in rows])
+    return [
+        Shown(
+            id=row[0],
+            at=row[1],
+            party=row[2],
+            via=row[3],
+            kind=row[4],
+            interest=row[5],
+            basis=row[6],
+            exempt=row[7],
+            fields=tuple(json.loads(row[8])),
+            whole_district=bool(row[9]),
+            notice=bool(row[10]),
+            consent_id=row[11],
+            inquired_at=row[13],
+            told_at=row[14],
+            copy=opened[2 * place],
+            threat=opened[2 * place + 1],
+            redisclosures=onward.get(row[0], ()),
+        )
+        for place, row in enumerate(rows)
+    ]
+
+
+def inquire(tx: Transaction, entry_id: str) -> None:
+    """Note that a family asked for the record of further disclosures: it is to be obtained. Raises Refused 404."""
+    rows = tx.write_sql(
+        "UPDATE ferpa_ledger SET inquired_at = ?, told_at = NULL WHERE id = ? RETURNING party",
+        (text_of(tx.now), entry_id),
+    )
+    if not rows:
+        raise missing()
+    tx.journal("compliance.redisclosures_asked", subject_id=entry_id, data={"party": rows[0][0]})
+
+
+def tell(tx: Transaction, entry_id: str, key: str, onward: Sequence[Redisclosure], *, by: str) -> None:
+    """Keep what the party has told of further disclosures (none is an answer, too). Raises Refused 404."""
+    if not tx.write_sql("UPDATE ferpa_ledger SET told_at = ? WHERE id = ? RETURNING 1", (text_of(tx.now), entry_id)):
+        raise missing()
+    for number, one in enumerate(onward):
+        tx.write_sql(
+            "INSERT INTO ferpa_redisclosures (id, entry_id, party, interest, disclosed_on, recorded_by, recorded_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(f"{key}-{number}", entry_id, one.party, one.interest, one.disclosed_on.isoformat(), by),
+                text_of(tx.now),
+            ),
+        )
+    tx.journal("compliance.redisclosures_told", subject_id=entry_id, data={"parties": len(onward)})
+
+
+def concerns(connection: Connection, entry_id: str, student_id: str) -> bool:
+    """Whether an entry is one of this student's."""
+    rows = connection.sql(
+        "SELECT 1 FROM ferpa_ledger l WHERE l.id = ? AND (l.whole_district = 1 OR EXISTS ("
+        "SELECT 1 FROM ferpa_ledger_students s WHERE s.entry_id = l.id AND s.student_id = ?))",
+        (entry_id, student_id),
+    )
+    return bool(rows)
+
+
+def forget(tx: Transaction, student_id: str) -> int:
+    """Delete a student's entries with the record they belong to, never before; gives how many there were.
+
+    An entry that also belongs to other students stays theirs.
+    """
+    mine = tx.write_sql(
+        "DELETE FROM ferpa_ledger_students WHERE student_id = ? RETURNING entry_id",
+        (student_id,),
+    )
+    for (entry_id,) in mine:
+        orphan = "NOT EXISTS (SELECT 1 FROM ferpa_ledger_students s WHERE s.entry_id = ?)"
+        tx.write_sql(f"DELETE FROM ferpa_redisclosures WHERE entry_id = ? AND {orphan}", (entry_id, entry_id))  # noqa: S608 - constants
+        tx.write_sql(f"DELETE FROM ferpa_ledger WHERE id = ? AND {orphan}", (entry_id, entry_id))  # noqa: S608 - constants
+    return len(mine)
+
+
+def exempt_by(basis: str) -> str | None:
+    """Why §99.32(d) asks for no entry of a disclosure on this ground; None when it does."""
+    ground = basis.partition(":")[0]
+    if ground in (decisions.STAFF, decisions.VENDOR):
+        return OWN
+    return {decisions.CONSENT: CONSENTED, decisions.OWN: FAMILY}.get(ground)
+
+
+def consent_of(basis: str) -> str | None:
+    """The id of the consent (or ids, with commas) that a basis names."""
+    ground, _, key = basis.partition(":")
+    return key if ground == decisions.CONSENT and key else None
+
+
+def _entry(tx: Transaction, event: Event, inside: Collection[str]) -> Entry | None:
+    about = Entry(
+        id=f"event-{event.id}",
+        event_id=event.id,
+        at=text_of(event.at),
+        party="",
+        interest="",
+        basis=event.basis or UNRECORDED,
+        actor_id=event.actor_id,
+        request_id=event.request_id,
+    )
+    match event.kind:
+        case "data.handed_out":
+            return _handed_out(tx, about, event.data, inside)
+        case "notification.accepted":
+            return _message(tx, about, event)
+        case "data.exported":
+            to = event.data.get("party")
+            return replace(
+                about,
+                party=str(to or "operator"),
+                interest=str(event.data.get("purpose") or "the district's own copy of its records"),
+                basis=UNRECORDED if to else decisions.STAFF,
+                exempt=None if to else OWN,
+                fields=tuple(event.data.get("files", ())),
+                whole_district=True,
+                notice=True,
+            )
+        case "attendance_out.handed_over":
+            return _handed_out(tx, replace(about, basis=UNRECORDED), event.data, inside)
+        case _:
+            return None
+
+
+def _handed_out(tx: Transaction, about: Entry, data: Mapping[str, Any], inside: Collection[str]) -> Entry:
+    plugin = str(data.get("plugin"))
+    on_file = tx.sql(_OFFICIAL, (f"plugin:{plugin}",))
+    basis = about.basis
+    if basis == UNRECORDED and plugin in inside:
+        basis = decisions.STAFF
+    elif basis == UNRECORDED and on_file:
+        basis = f"{decisions.VENDOR}:{on_file[0][0]}"
+    return replace(
+        about,
+        party=f"plugin:{plugin}",
+        interest=on_file[0][1] if on_file else "a part of the district's own system",
+        basis=basis,
+        exempt=exempt_by(basis),
+        fields=tuple(data.get("fields", ())),
+        students=tuple(data.get("student_ids", ())),
+        consent_id=consent_of(basis),
+        notice=bool(on_file),
+    )
+
+
+def _message(tx: Transaction, about: Entry, event: Event) -> Entry | None:
+    rows = tx.sql("SELECT recipient_id, plugin, audience FROM notifications WHERE id = ?", (event.subject_id,))
+    if not rows or event.student_id is None:
+        return None
+    recipient, plugin, audience = rows[0]
+    family = audience in ("guardian", "student")
+    return replace(
+        about,
+        party=f"person:{recipient}",
+        via=f"plugin:{plugin}" if plugin else None,
+        interest="told of attendance by the school",
+        basis=decisions.OWN if family else decisions.STAFF,
+        exempt=FAMILY if family else OWN,
+        fields=("message",),
+        students=(event.student_id,),
+    )
+
+
+def _redisclosures(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Redisclosure, ...]]:
+    if not ids:
+        return {}
+    marks = ", ".join("?" * len(ids))
+    found: dict[str, tuple[Redisclosure, ...]] = {}
+    for entry_id, party, interest, day in connection.sql(
+        f"SELECT entry_id, party, interest, disclosed_on FROM ferpa_redisclosures WHERE entry_id IN ({marks}) "  # noqa: S608 - marks only
+        "ORDER BY disclosed_on, id",
+        ids,
+    ):
+        one = Redisclosure(party=party, interest=interest, disclosed_on=date.fromisoformat(day))
+        found[entry_id] = (*found.get(entry_id, ()), one)
+    return found

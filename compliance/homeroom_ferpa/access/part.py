@@ -1,0 +1,132 @@
+"""Access as the plugin's hooks call it: the decision, the entries of what API keys read, and the journal's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from functools import partial
+
+from homeroom import AccessRequest, Connection, Decision, Event, Finding, Outcome, Services, Transaction
+from homeroom_ferpa.access import decisions, facts, ledger
+from homeroom_ferpa.access.records import new_id, text_of
+from homeroom_ferpa.access.settings import AccessSettings
+
+_NOBODYS = frozenset(
+    {"account.self", "codes.read", "codes.edit", "monitor", "plugins.manage", "sync.manage", "users.manage"}
+)
+"""Actions that show no student's record."""
+
+
+_RENEW = "End its entry under /api/v1/compliance/officials and record the new agreement."
+
+
+class Access:
+    """Who may see whose records beyond the core's own rule."""
+
+    def __init__(self, services: Services, settings: AccessSettings) -> None:
+        self.services = services
+        self.settings = settings
+
+    async def authorize(self, request: AccessRequest) -> Decision:
+        """Yes or no, on which ground and why; at most one query, and none for staff and students.
+
+        A message is asked about twice over: whether its recipient may be told, and whether the channel's plugin may
+        carry it.
+        """
+        if request.purpose not in self.settings.purposes:
+            return decisions.wrong_purpose()
+        carried = await self._carried(request) if request.recipient is not None else None
+        if carried is not None and (not carried.allow or request.action != "guardian.notify"):
+            return carried
+        if request.identity is None:
+            return decisions.nobody()
+        return await self._person(request)
+
+    async def enter(self, request: AccessRequest, outcome: Outcome) -> None:
+        """Enter in the record of disclosures what an API key is about to be shown; committed when this returns."""
+        identity = request.identity
+        if identity is None or identity.kind != "service" or not outcome.allowed or not outcome.student_ids:
+            return
+        entry_id, basis = new_id(), outcome.basis or ledger.UNRECORDED
+
+        def unit(tx: Transaction) -> None:
+            entry = ledger.Entry(
+                id=entry_id,
+                at=text_of(tx.now),
+                party=f"key:{identity.subject}",
+                interest=request.action,
+                basis=basis,
+                exempt=ledger.exempt_by(basis),
+                fields=outcome.fields,
+                students=tuple(outcome.student_ids),
+                consent_id=ledger.consent_of(basis),
+                notice=True,
+                actor_id=identity.subject,
+                request_id=request.request_id,
+            )
+            ledger.enter(tx, entry)
+
+        await self.services.store.submit(unit)
+
+    async def consume(self, events: Sequence[Event]) -> None:
+        """Enter in the record of disclosures what the journal says was disclosed; each event once."""
+        told = [event for event in events if event.kind in ledger.KINDS]
+        if told:
+            await self.services.store.submit(partial(ledger.take, events=told, inside=self.settings.inside))
+
+    async def findings(self) -> tuple[Finding, ...]:
+        """What the office should look at: agreements that have ended, and disclosures without a ground on file."""
+        ended, bare = await self.services.store.read(partial(_to_look_at, today=self.services.today()))
+        found = [
+            Finding(problem=f"The agreement with {recipient} has ended, so it is handed nothing.", fix=_RENEW)
+            for recipient in ended
+        ]
+        if bare:
+            problem = f"{bare} disclosures are on record for which there is no ground on file."
+            found.append(Finding(problem=problem, fix="Put each recipient on file as a school official, or stop it."))
+        return tuple(found)
+
+    async def _carried(self, request: AccessRequest) -> Decision:
+        """Whether a plugin may be handed this."""
+        if request.recipient in self.settings.inside:
+            return Decision(allow=True, basis=decisions.STAFF)
+        return await self._party(request, f"plugin:{request.recipient}")
+
+    async def _party(self, request: AccessRequest, name: str) -> Decision:
+        on_file = await self.services.store.read(partial(facts.party, name=name, today=self.services.today()))
+        return decisions.for_party(request, on_file, self.settings.notice)
+
+    async def _person(self, request: AccessRequest) -> Decision:
+        identity = request.identity
+        assert identity is not None  # noqa: S101 - the caller has looked
+        if request.action in _NOBODYS and not request.student_ids:
+            return Decision(allow=True)
+        if identity.kind == "service":
+            return await self._party(request, f"key:{identity.subject}")
+        is_message = request.action == "guardian.notify" and not identity.roles
+        if request.student_ids == {identity.subject}:
+            return Decision(allow=True, basis=decisions.OWN)
+        if not is_message and not identity.has("guardian"):
+            return Decision(allow=True, basis=decisions.OWN if identity.has("student") else decisions.STAFF)
+        query = partial(
+            facts.children,
+            guardian_id=identity.subject,
+            today=self.services.today(),
+            also=next(iter(request.student_ids), None) if is_message else None,
+            staff=identity.has("teacher", "school_admin"),
+            by_age=self.settings.adult_rights,
+        )
+        children = await self.services.store.read(query)
+        return decisions.for_family(request, children, everywhere=identity.has("district_admin"))
+
+
+def _to_look_at(connection: Connection, today: date) -> tuple[list[str], int]:
+    ended = connection.sql(
+        "SELECT recipient FROM ferpa_officials WHERE ended_at IS NULL AND ends_on <= ? ORDER BY recipient",
+        (today.isoformat(),),
+    )
+    bare = connection.sql(
+        "SELECT count(*) FROM ferpa_ledger WHERE basis = ? AND kind = 'disclosure' AND whole_district = 0",
+        (ledger.UNRECORDED,),
+    )
+    return [row[0] for row in ended], int(bare[0][0])

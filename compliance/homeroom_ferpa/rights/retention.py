@@ -1,0 +1,355 @@
+"""How long what is kept: what a purge would take and does take, and what it passes by and why.
+
+Nothing of a student is taken while a legal hold, an open request to inspect or amend, or an undecided hearing is there:
+each of them is looked for in the transaction of the deletion. With a student's attendance go the entries in the ledger,
+the requests and the statements, which live as long as the record. Rows of the journal stay: they hold ids, codes and
+names of fields only, and the log could not be verified without them. An audit row that goes leaves its hash in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from homeroom import Connection, Refused, Services, Transaction
+from homeroom_ferpa.log import rows as audit_rows
+from homeroom_ferpa.rights import inspections
+from homeroom_ferpa.rights.common import Row, fetch, fresh_id, iso, later, put
+from homeroom_ferpa.rights.settings import Retention
+
+EVERYBODY = ""
+"""In a hold: every student of the district."""
+
+STAYS = "Rows of the journal stay, and the hash of every audit row: they hold ids only, and the log verifies with them."
+_TURN_SECONDS = 3600
+_ON_NO_WAY = "('delivered', 'failed', 'expired', 'cancelled', 'withheld')"
+_LEFT = """
+SELECT r.student_id, count(*) FROM attendance_records r
+WHERE NOT EXISTS (SELECT 1 FROM enrollments e WHERE e.user_id = r.student_id AND e.role = 'student' AND NOT e.ended
+  AND (e.ends_on IS NULL OR e.ends_on > ?))
+GROUP BY r.student_id HAVING max(r.school_day) < ? ORDER BY r.student_id
+"""
+_MESSAGES = f"FROM notifications WHERE state IN {_ON_NO_WAY} AND changed_at < ?"
+_OTHERS: dict[str, tuple[str, str]] = {
+    "sign_ins": ("sign_in_sessions", "(ended_at IS NOT NULL AND ended_at < ?) OR expires_at < ?"),
+    "idempotency": ("idempotency_keys", "created_at < ? AND created_at < ?"),
+    "sync_leftovers": (
+        "dead_letters",
+        (
+            "run_id IN (SELECT id FROM sync_runs WHERE started_at < ?) "
+            "AND run_id IN (SELECT id FROM sync_runs WHERE started_at < ?)"
+        ),
+    ),
+}
+"""What is no student's: the table and which rows are old, with the moment twice."""
+_AUDIT = "SELECT id, student_ids FROM ferpa_audit WHERE at < ? AND id > ? ORDER BY id LIMIT 500"
+_ALL_HELD = "SELECT 1 FROM ferpa_holds WHERE lifted_at IS NULL AND student_id = '' LIMIT 1"
+_WITH_THE_RECORD = ("explanations", "inspections", "amendments", "hearings", "statements", "letters", "special_access")
+
+
+@dataclass(slots=True, kw_only=True)
+class Purge:
+    """What a purge would take, or has taken, in rows of each kind; `skipped` says whose are passed by and why."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    students: int = 0
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    notes: tuple[str, ...] = (STAYS,)
+
+    def add(self, kind: str, rows: int) -> None:
+        """Count rows of a kind."""
+        self.counts[kind] = self.counts.get(kind, 0) + rows
+
+    def pass_by(self, kind: str, students: Mapping[str, str]) -> None:
+        """Say of each student, once, that rows of a kind stay and why."""
+        for student_id, reason in students.items():
+            one = {"student_id": student_id, "kind": kind, "why": reason}
+            if one not in self.skipped:
+                self.skipped.append(one)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, for a program."""
+        return {
+            "counts": self.counts,
+            "students": self.students,
+            "skipped": self.skipped,
+            "notes": list(self.notes),
+        }
+
+
+def why_not(connection: Connection, student_id: str) -> str | None:
+    """Why nothing of this student may be deleted now: "legal-hold", "open-inspection", … or None."""
+    held = "SELECT 1 FROM ferpa_holds WHERE lifted_at IS NULL AND student_id IN (?, ?) LIMIT 1"
+    if connection.sql(held, (student_id, EVERYBODY)):
+        return "legal-hold"
+    if inspections.has_open(connection, student_id):
+        return "open-inspection"
+    if connection.sql("SELECT 1 FROM ferpa_amendments WHERE student_id = ? AND state = 'open' LIMIT 1", (student_id,)):
+        return "open-amendment"
+    undecided = "SELECT 1 FROM ferpa_hearings WHERE student_id = ? AND state <> 'decided' LIMIT 1"
+    return "open-hearing" if connection.sql(undecided, (student_id,)) else None
+
+
+async def purge(services: Services, schedule: Retention, *, dry_run: bool) -> Purge:
+    """Take what is older than the schedule says, a student at a time; with `dry_run` only count it.
+
+    Raises Refused 409 while another process purges.
+    """
+    if dry_run:
+        return await services.store.read(lambda c: _count(c, services, schedule))
+    holder = fresh_id()
+    await services.store.submit(lambda tx: _take_turn(tx, holder))
+    done = Purge()
+    try:
+        await _purge_students(services, schedule, done)
+        await _purge_messages(services, schedule, done)
+        await _purge_audit(services, schedule, done)
+        for kind in _OTHERS:
+            rows = await services.store.submit(_others(kind, _moment(services, getattr(schedule, kind))))
+            done.add(kind, rows)
+        await services.store.submit(lambda tx: _enter(tx, holder, done))
+    finally:
+        await services.store.submit(
+            lambda tx: tx.write_sql("DELETE FROM ferpa_turns WHERE name = 'purge' AND holder = ?", (holder,))
+        )
+    return done
+
+
+def hold(tx: Transaction, *, hold_id: str, student_id: str, reference: str) -> Row:
+    """Keep everything of a student (EVERYBODY: of every student) until the hold is lifted."""
+    row = {
+        "id": hold_id,
+        "student_id": student_id,
+        "reference": reference,
+        "set_by": tx.origin.actor_id,
+        "set_at": iso(tx.now),
+    }
+    if put(tx, "holds", row):
+        tx.journal("compliance.hold_set", student_id=student_id or None, subject_id=hold_id, data={})
+    return row | {"lifted_by": None, "lifted_at": None}
+
+
+def lift(tx: Transaction, hold_id: str) -> Row:
+    """End a hold; a second time changes nothing. Raises Refused 404."""
+    text = "UPDATE ferpa_holds SET lifted_by = ?, lifted_at = ? WHERE id = ? AND lifted_at IS NULL RETURNING student_id"
+    done = tx.write_sql(text, (tx.origin.actor_id, iso(tx.now), hold_id))
+    found = [row for row in holds(tx, lifted=True) if row["id"] == hold_id]
+    if not found:
+        raise Refused(404, "not-found", "There is no such hold.")
+    if done:
+        tx.journal("compliance.hold_lifted", student_id=found[0]["student_id"] or None, subject_id=hold_id, data={})
+    return found[0]
+
+
+def holds(connection: Connection, *, lifted: bool = False) -> list[Row]:
+    """The holds that are in force, or with `lifted` all that ever were."""
+    columns = ("id", "student_id", "reference", "set_by", "set_at", "lifted_by", "lifted_at")
+    return fetch(connection, "holds", columns, "1 = 1" if lifted else "lifted_at IS NULL", order="set_at, id")
+
+
+def _moment(services: Services, days: int) -> str:
+    return iso(services.clock.now() - timedelta(days=days))
+
+
+def _take_turn(tx: Transaction, holder: str) -> None:
+    until, now = iso(tx.now + timedelta(seconds=_TURN_SECONDS)), iso(tx.now)
+    text = (
+        "INSERT INTO ferpa_turns (name, holder, until) VALUES ('purge', ?, ?) ON CONFLICT (name) DO UPDATE "
+        "SET holder = excluded.holder, until = excluded.until "
+        "WHERE ferpa_turns.holder = excluded.holder OR ferpa_turns.until < ? RETURNING holder"
+    )
+    if not tx.write_sql(text, (holder, until, now)):
+        raise Refused(409, "purge-under-way", "Another process is purging already.")
+
+
+def _leavers(connection: Connection, services: Services, schedule: Retention) -> list[tuple[str, int]]:
+    """The students who have left longer ago than attendance is kept, and how many records they have."""
+    if schedule.attendance is None:
+        return []
+    today = services.today().isoformat()
+    return [
+        (student_id, rows) for student_id, rows in connection.sql(_LEFT, (today, later(today, -schedule.attendance)))
+    ]
+
+
+def _count(connection: Connection, services: Services, schedule: Retention) -> Purge:
+    found = Purge()
+    for student_id, rows in _leavers(connection, services, schedule):
+        if (reason := why_not(connection, student_id)) is not None:
+            found.skipped.append({"student_id": student_id, "kind": "attendance", "why": reason})
+            continue
+        found.students += 1
+        found.add("attendance_records", rows)
+        for table in ("attendance_versions", "absence_reports", "notification_cases"):
+            found.add(table, connection.sql(f"SELECT count(*) FROM {table} WHERE student_id = ?", (student_id,))[0][0])  # noqa: S608 - constants
+        for table in (*_WITH_THE_RECORD, "ledger_students"):
+            text = f"SELECT count(*) FROM ferpa_{table} WHERE student_id = ?"  # noqa: S608 - constants
+            found.add("ledger" if table == "ledger_students" else table, connection.sql(text, (student_id,))[0][0])
+    if schedule.messages is not None:
+        before = _moment(services, schedule.messages)
+        text = f"SELECT student_id, count(*) {_MESSAGES} GROUP BY student_id ORDER BY student_id"
+        for student_id, rows in connection.sql(text, (before,)):
+            if student_id is not None and (reason := why_not(connection, student_id)) is not None:
+                found.skipped.append({"student_id": student_id, "kind": "messages", "why": reason})
+                continue
+            found.add("messages", rows)
+    _count_audit(connection, services, schedule, found)
+    for kind, (table, condition) in _OTHERS.items():
+        before = _moment(services, getattr(schedule, kind))
+        found.add(kind, connection.sql(f"SELECT count(*) FROM {table} WHERE {condition}", (before, before))[0][0])  # noqa: S608 - constants
+    found.counts = {kind: rows for kind, rows in found.counts.items() if rows}
+    return found
+
+
+async def _purge_students(services: Services, schedule: Retention, done: Purge) -> None:
+    for student_id, _ in await services.store.read(lambda c: _leavers(c, services, schedule)):
+        gone = await services.store.submit(_student(services, schedule, student_id))
+        if isinstance(gone, str):
+            done.skipped.append({"student_id": student_id, "kind": "attendance", "why": gone})
+        elif gone:
+            done.students += 1
+            for kind, rows in gone.items():
+                done.add(kind, rows)
+
+
+def _student(services: Services, schedule: Retention, student_id: str) -> Callable[[Transaction], dict[str, int] | str]:
+    """Takes one student's record with all that lives as long; gives the rows, or why it may not be taken."""
+
+    def unit(tx: Transaction) -> dict[str, int] | str:
+        if student_id not in dict(_leavers(tx, services, schedule)):
+            return {}  # back at school meanwhile
+        if (reason := why_not(tx, student_id)) is not None:
+            data = {"why": reason}
+            tx.journal("compliance.purge_skipped", student_id=student_id, subject_id=student_id, data=data)
+            return reason
+        gone = services.custody.let_go(tx, student_id)
+        for table in _WITH_THE_RECORD:
+            rows = tx.write_sql(f"DELETE FROM ferpa_{table} WHERE student_id = ? RETURNING 1", (student_id,))  # noqa: S608 - constants
+            gone |= {table: len(rows)} if rows else {}
+        if entries := _ledger(tx, student_id):
+            gone["ledger"] = entries
+        tx.journal("compliance.purged", student_id=student_id, subject_id=student_id, data={"rows": gone})
+        return gone
+
+    return unit
+
+
+def _ledger(tx: Transaction, student_id: str) -> int:
+    """Delete a student's part of the record of disclosures; an entry goes with the last student that it names."""
+    rows = tx.write_sql("DELETE FROM ferpa_ledger_students WHERE student_id = ? RETURNING entry_id", (student_id,))
+    for (entry_id,) in rows:
+        text = (
+            "DELETE FROM ferpa_ledger WHERE id = ? AND whole_district = 0 AND NOT EXISTS "
+            "(SELECT 1 FROM ferpa_ledger_students WHERE entry_id = ?) RETURNING id"
+        )
+        if tx.write_sql(text, (entry_id, entry_id)):
+            tx.write_sql("DELETE FROM ferpa_redisclosures WHERE entry_id = ?", (entry_id,))
+    return len(rows)
+
+
+async def _purge_messages(services: Services, schedule: Retention, done: Purge) -> None:
+    if schedule.messages is None:
+        return
+    before = _moment(services, schedule.messages)
+    about = await services.store.read(
+        lambda c: [row[0] for row in c.sql(f"SELECT DISTINCT student_id {_MESSAGES}", (before,))]
+    )
+    for student_id in sorted(about, key=lambda one: one or ""):
+        gone = await services.store.submit(_messages(student_id, before))
+        if isinstance(gone, str):
+            done.skipped.append({"student_id": student_id, "kind": "messages", "why": gone})
+        else:
+            done.add("messages", gone)
+
+
+def _messages(student_id: str | None, before: str) -> Callable[[Transaction], int | str]:
+    def unit(tx: Transaction) -> int | str:
+        if student_id is not None and (reason := why_not(tx, student_id)) is not None:
+            return reason
+        whose, params = (
+            ("student_id IS NULL", [before]) if student_id is None else ("student_id = ?", [before, student_id])
+        )
+        ids = [row[0] for row in tx.sql(f"SELECT id {_MESSAGES} AND {whose} ORDER BY id", params)]
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            marks = ", ".join("?" * len(some))
+            tx.write_sql(f"DELETE FROM notification_attempts WHERE message_id IN ({marks})", some)  # noqa: S608 - marks only
+            tx.write_sql(f"DELETE FROM notifications WHERE id IN ({marks})", some)  # noqa: S608 - marks only
+        if ids:
+            data = {"kind": "messages", "rows": len(ids)}
+            tx.journal("compliance.purged", student_id=student_id, subject_id=student_id, data=data)
+        return len(ids)
+
+    return unit
+
+
+def _count_audit(connection: Connection, services: Services, schedule: Retention, found: Purge) -> None:
+    if schedule.audit is None:
+        return
+    before, after = _moment(services, schedule.audit), 0
+    while (page := _audit(connection, before, after)) is not None:
+        ids, held, after = page
+        found.add("audit", len(ids))
+        found.pass_by("audit", held)
+
+
+async def _purge_audit(services: Services, schedule: Retention, done: Purge) -> None:
+    if schedule.audit is None:
+        return
+    before, after = _moment(services, schedule.audit), 0
+
+    def unit(tx: Transaction) -> tuple[int, dict[str, str], int] | None:
+        page = _audit(tx, before, after)
+        return None if page is None else (audit_rows.purge(tx, page[0]), page[1], page[2])
+
+    while (gone := await services.store.submit(unit)) is not None:
+        done.add("audit", gone[0])
+        done.pass_by("audit", gone[1])
+        after = gone[2]
+
+
+def _audit(connection: Connection, before: str, after: int) -> tuple[list[int], dict[str, str], int] | None:
+    """Some old audit rows that may go, the students for whose sake others stay and why, and the last id looked at."""
+    page = [(row_id, orjson.loads(students)) for row_id, students in connection.sql(_AUDIT, (before, after))]
+    if not page:
+        return None
+    if connection.sql(_ALL_HELD):
+        return [], {EVERYBODY: "legal-hold"}, page[-1][0]
+    named = sorted({student for _, students in page for student in students})
+    held = {student: reason for student in named if (reason := why_not(connection, student)) is not None}
+    return [row_id for row_id, students in page if held.keys().isdisjoint(students)], held, page[-1][0]
+
+
+def _others(kind: str, before: str) -> Callable[[Transaction], int]:
+    table, condition = _OTHERS[kind]
+
+    def unit(tx: Transaction) -> int:
+        rows = tx.write_sql(f"DELETE FROM {table} WHERE {condition} RETURNING 1", (before, before))  # noqa: S608 - constants
+        if rows:
+            tx.journal("compliance.purged", data={"kind": kind, "rows": len(rows)})
+        return len(rows)
+
+    return unit
+
+
+def _enter(tx: Transaction, purge_id: str, done: Purge) -> None:
+    """Keep what was taken and what was passed by."""
+    done.counts = {kind: rows for kind, rows in done.counts.items() if rows}
+    row = {
+        "id": purge_id,
+        "at": iso(tx.now),
+        "by": tx.origin.actor_id,
+        "counts": orjson.dumps(done.counts).decode(),
+        "skipped": orjson.dumps(done.skipped).decode(),
+    }
+    put(tx, "purges", row)
+
+
+def last_purge(connection: Connection) -> datetime | None:
+    """When the last purge was finished."""
+    rows: Sequence[tuple[Any, ...]] = connection.sql("SELECT max(at) FROM ferpa_purges")
+    return datetime.fromisoformat(rows[0][0]) if rows[0][0] else None

@@ -1,0 +1,502 @@
+"""FERPA on consent, the record of disclosures and directory information."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import homeroom_ferpa
+from homeroom import AccessRequest, Event, Refused, testing
+from homeroom.export import NOTICE, NOTICE_FILE, export, exported
+from homeroom.live.tail import events_after
+from homeroom.store import Store, migrate
+from homeroom.store import models as m
+from homeroom.store.cipher import Cipher
+from homeroom.types import Identity, Receipt
+from homeroom_ferpa.access import consents, ledger, officials
+from homeroom_ferpa.access.directory import Policy
+from homeroom_ferpa.access.part import Access
+from homeroom_ferpa.access.settings import INSIDE, AccessSettings
+from tests.services.families import Families, Told
+from tests.services.lawful import ENTRY, TODAY, born, consent, order, said, vendor, years_ago
+from tests.services.served import Served, served
+
+DISCLOSURE = {
+    "student_ids": ["ann"],
+    "party": "party:college",
+    "interest": "an application for a place",
+    "purpose": "application",
+    "records": ["attendance"],
+    "fields": ["status"],
+}
+
+
+@pytest.fixture
+async def api(database_url: str) -> AsyncIterator[Served]:
+    """The small world with the plugin on, once on SQLite and once on PostgreSQL."""
+    async with served(database_url, enabled=("ferpa",), required=("ferpa",)) as running:
+        yield running
+
+
+@pytest.fixture
+async def lite(sqlite_url: str) -> AsyncIterator[Served]:
+    """The same on SQLite alone, for what does not differ between databases."""
+    async with served(sqlite_url, enabled=("ferpa",), required=("ferpa",)) as running:
+        yield running
+
+
+async def shown(api: Served, by: str = "guardian_ann", student: str = "ann", *, everything: bool = False) -> list[Any]:
+    """The student's record of disclosures, with everything the journal says already in it."""
+    store = api.district.store
+    events = await store.read(lambda c: events_after(c, 0, 500))
+    await Access(vendor(api, "ferpa"), AccessSettings()).consume(events)
+    more = "&everything=true" if everything else ""
+    answer = await api.get(f"~/compliance/ledger?student_id={student}{more}", by)
+    assert answer.status_code == 200, await answer.get_data(as_text=True)
+    found: list[Any] = (await said(answer))["items"]
+    return found
+
+
+async def open_directory(api: Served, **changed: Any) -> Any:
+    """A directory policy whose notice and opt-out period are past."""
+    body = {
+        "items": ["name", "grade_level", "school"],
+        "notice_on": (TODAY - timedelta(days=30)).isoformat(),
+        "opt_out_until": (TODAY - timedelta(days=9)).isoformat(),
+        **changed,
+    }
+    version = (await said(await api.get("~/compliance/directory", "admin")))["version"]
+    answer = await api.post("~/compliance/directory", "admin", body, headers={"If-Match": f'"{version}"'})
+    assert answer.status_code == 200, await answer.get_data(as_text=True)
+    return await said(answer)
+
+
+async def released(api: Served, party: str = "yearbook", purpose: str = "printing") -> Any:
+    return await api.post("~/compliance/directory/releases", "admin", {"party": party, "purpose": purpose})
+
+
+@pytest.mark.parametrize(
+    "lacking", ["records", "purpose", "party", "signed_by", "signed_on", "authenticated", "text", "student_id"]
+)
+async def test_a_consent_that_lacks_anything_is_refused(lite: Served, lacking: str) -> None:
+    """FERPA 22 §99.30(b): records, purpose, party or class, signature and date: without one it is rejected, by name."""
+    refused = await consent(lite, "guardian_ann", **{lacking: None})
+    assert refused.status_code == 422
+    assert (await said(refused))["errors"][0]["field"] == lacking
+    empty = await consent(lite, "guardian_ann", records=[])
+    assert (await said(empty))["errors"][0]["field"] == "records"
+    assert await lite.district.store.read(lambda c: c.sql("SELECT count(*) FROM ferpa_consents")) == [(0,)]
+
+
+async def test_a_consent_is_signed_by_who_holds_the_rights(lite: Served) -> None:
+    """FERPA 22 §99.30(b): the signature is that of a parent with rights or of the eligible student, and dated."""
+    for by, changed, field in (
+        ("guardian_ann", {"signed_by": "guardian_cy"}, "authenticated"),
+        ("guardian_ann", {"signed_by": "guardian_cy", "authenticated": "paper"}, "signed_by"),
+        ("admin", {"signed_by": "guardian_cy", "authenticated": "paper"}, "signed_by"),
+        ("guardian_ann", {"signed_on": (TODAY + timedelta(days=2)).isoformat()}, "signed_on"),
+        ("guardian_ann", {"purpose": "curiosity"}, "purpose"),
+    ):
+        refused = await consent(lite, by, **{"signed_by": by, **changed})
+        assert (refused.status_code, (await said(refused))["errors"][0]["field"]) == (422, field)
+    kept = await consent(lite, "admin", signed_by="guardian_ann", authenticated="paper")
+    assert kept.status_code == 201
+    await order(lite)
+    refused = await consent(lite, "admin", signed_by="guardian_ann", authenticated="paper")
+    assert (await said(refused))["errors"][0]["field"] == "signed_by"
+
+
+async def test_the_family_gets_a_copy_of_what_was_disclosed_under_consent(api: Served) -> None:
+    """FERPA 23 §99.30(c): a guardian can get a copy of what was disclosed under a consent."""
+    given = await said(await consent(api, "guardian_ann", party="party:college", purpose="application"))
+    body = {**DISCLOSURE, "disclosed_text": "Ann was present on 170 of 175 days."}
+    made = await api.post("~/compliance/disclosures", "admin", body)
+    assert made.status_code == 201, await made.get_data(as_text=True)
+    path = f"~/compliance/consents/{given['id']}/disclosures?student_id=ann"
+    [one] = (await said(await api.get(path, "guardian_ann")))["items"]
+    assert one["copy_of_what_was_disclosed"] == "Ann was present on 170 of 175 days."
+    assert (one["party"], one["fields"], one["consent_id"]) == ("party:college", ["status"], given["id"])
+    assert (await api.get(path, "guardian_cy")).status_code == 404
+    stored = await api.district.store.read(lambda c: c.sql("SELECT copy FROM ferpa_ledger_students"))
+    assert "170" not in str(stored)
+
+
+async def test_a_signature_keeps_who_how_and_what_text(lite: Served) -> None:
+    """FERPA 24 §99.30(d): an electronic signature stores who, how authenticated, and the hash of the approved text."""
+    text = "I agree that the college sees my child's attendance."
+    kept = await said(await consent(lite, "guardian_ann", party="party:college", text=text))
+    assert kept["signed_by"] == "guardian_ann"
+    assert kept["authenticated"] == "session:sign_in_guardian_ann"
+    assert kept["text_hash"] == hashlib.sha256(text.encode()).hexdigest() == consents.hash_of(text)
+    rows = await lite.district.store.read(lambda c: c.sql("SELECT text, text_hash FROM ferpa_consents"))
+    assert text not in str(rows)
+    [event] = [one for one in await events(lite) if one.kind == "compliance.consent_given"]
+    assert event.data["text_hash"] == kept["text_hash"]
+
+
+async def test_revocation_holds_for_the_next_disclosure_and_is_dated(api: Served) -> None:
+    """FERPA 25 §99.30: revocation takes effect for the next disclosure, with its time; the second attempt is told."""
+    given = await said(await consent(api, "guardian_ann", party="party:college", purpose="application"))
+    assert (await api.post("~/compliance/disclosures", "admin", DISCLOSURE)).status_code == 201
+    path, head = f"~/compliance/consents/{given['id']}?student_id=ann", {"If-Match": '"1"'}
+    assert (await api.call("DELETE", path, by="guardian_ann", headers=head)).status_code == 204
+    assert (await api.post("~/compliance/disclosures", "admin", DISCLOSURE)).status_code == 403
+    [kept] = (await said(await api.get("~/compliance/consents?student_id=ann", "guardian_ann")))["items"]
+    assert kept["revoked_at"]
+    assert (await api.call("DELETE", path, by="admin", headers=head)).status_code == 412
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+async def test_a_message_that_waits_is_not_sent_once_the_consent_is_revoked(families: Families, revoked: bool) -> None:  # noqa: FBT001 - a parameter
+    """FERPA 25 §99.30: a queued disclosure is cancelled: a waiting message asks again when it would leave."""
+    migrate.upgrade(families.store.url, {"ferpa": Path(homeroom_ferpa.__path__[0]) / "migrations"})
+    families.rule("absence", delay_minutes=10)
+    families.student("ann", "mother")
+    families.set(m.User, {"birth_date": years_ago(30)}, m.User.id == "ann")
+    services = testing.services(name="ferpa", store=families.store, time_zone="America/New_York")
+    families.vendor.judge = Access(services, AccessSettings(inside=INSIDE | {"post"})).authorize
+    one = consents.Signed(
+        id="first",
+        student_id="ann",
+        party="person:mother",
+        records=("messages",),
+        purpose="attendance",
+        signed_by="ann",
+        signed_on=TODAY,
+        authenticated="paper",
+        text="My mother may be told.",
+    )
+    families.store.write_now(lambda tx: consents.add(tx, one))
+    families.vendor.answer = lambda _message: Told(value=Receipt(state="retry", retry_after=60))
+    await families.tick()
+    families.mark(families.open(), ann="absent")
+    await families.tick()
+    await families.move(11)
+    assert families.states() == ["waiting"]
+    families.vendor.answer = None
+    if revoked:
+        families.store.write_now(lambda tx: consents.revoke(tx, "first", "ann", 1, by="ann"))
+    await families.move(5)
+    assert families.states() == ["withheld" if revoked else "accepted"]
+    assert len(families.sent()) == (0 if revoked else 1)
+
+
+async def test_a_parent_whose_rights_have_passed_is_not_told(lite: Served) -> None:
+    """FERPA 5 §99.5(a): messages go to no parent whose rights have passed, and through no vendor not on file."""
+    access = Access(vendor(lite, "ferpa"), AccessSettings())
+    asked = AccessRequest(
+        action="guardian.notify",
+        identity=Identity(subject="guardian_ann"),
+        student_ids=frozenset({"ann"}),
+        purpose="attendance",
+    )
+    assert (await access.authorize(asked)).allow
+    carried = AccessRequest(
+        action="guardian.notify",
+        identity=asked.identity,
+        student_ids=asked.student_ids,
+        purpose="attendance",
+        recipient="twilio",
+    )
+    assert not (await access.authorize(carried)).allow
+    entry = {**ENTRY, "recipient": "plugin:twilio", "categories": ["messages"]}
+    assert (await lite.post("~/compliance/officials", "admin", entry)).status_code == 201
+    assert (await access.authorize(carried)).allow
+    await born(lite, "ann", years_ago(18))
+    assert not (await access.authorize(carried)).allow
+    own = AccessRequest(
+        action="guardian.notify",
+        identity=Identity(subject="ann"),
+        student_ids=frozenset({"ann"}),
+        purpose="attendance",
+    )
+    assert (await access.authorize(own)).allow
+
+
+async def test_an_emergency_needs_its_threat_and_recipients_and_is_always_entered(api: Served) -> None:
+    """FERPA 33 §99.36: an emergency disclosure needs the threat's text and the recipients, and is always entered."""
+    body = {"kind": "emergency", "student_id": "ann", "document": "Police report 7", "parties": ["party:sheriff"]}
+    refused = await api.post("~/compliance/exceptions", "admin", body)
+    assert (await said(refused))["errors"][0]["field"] == "threat"
+    refused = await api.post("~/compliance/exceptions", "admin", {**body, "parties": [], "threat": "A flood"})
+    assert (await said(refused))["errors"][0]["field"] == "parties"
+    assert (
+        await api.post("~/compliance/exceptions", "admin", {**body, "threat": "Missing since noon"})
+    ).status_code == 201
+    outside = {**DISCLOSURE, "student_ids": ["ann", "bob"], "party": "party:hospital", "basis": "emergency"}
+    refused = await api.post("~/compliance/disclosures", "admin", outside)
+    assert (await said(refused))["errors"][0]["field"] == "threat"
+    outside |= {"threat": "Bus accident", "document": "Incident 4"}
+    assert (await api.post("~/compliance/disclosures", "admin", outside)).status_code == 201
+    for by, student, threats in (
+        ("guardian_ann", "ann", {"Missing since noon", "Bus accident"}),
+        ("admin", "bob", {"Bus accident"}),
+    ):
+        found = await shown(api, by, student)
+        assert {one["threat"] for one in found} == threats
+        assert all(one["in_record"] and one["basis"].startswith("99.31(a)(10)") for one in found)
+
+
+async def test_every_request_and_disclosure_makes_one_entry(api: Served) -> None:
+    """FERPA 37 §99.32(a)(1): each request and each disclosure makes one entry tied to the student."""
+    assert (await api.post("~/compliance/officials", "admin", ENTRY)).status_code == 201
+    await vendor(api).roster.students(["ann", "bob"])
+    await api.post("~/compliance/disclosures", "admin", DISCLOSURE)  # refused: a request
+    await api.district.store.write(lambda tx: exported(tx, party="State auditor", purpose="audit"))
+    first = await shown(api, everything=True)
+    again = await shown(api, everything=True)
+    assert first == again
+    assert sorted((one["kind"], one["party"]) for one in first) == [
+        ("disclosure", "State auditor"),
+        ("disclosure", "plugin:acme"),
+        ("request", "party:college"),
+    ]
+    assert [one["party"] for one in await shown(api, "admin", "bob", everything=True)] == [
+        "State auditor",
+        "plugin:acme",
+    ]
+
+
+async def test_attendance_sent_to_the_sis_is_entered(lite: Served) -> None:
+    """FERPA 37 §99.32(a)(1): attendance that goes out to another system makes an entry, too."""
+    data = {"plugin": "powerschool", "fields": ["status"], "student_ids": ["ann"]}
+    await lite.district.store.write(lambda tx: tx.journal("attendance_out.handed_over", data=data))
+    [one] = await shown(lite)
+    assert (one["party"], one["in_record"]) == ("plugin:powerschool", True)
+    [finding] = await Access(vendor(lite, "ferpa"), AccessSettings()).findings()
+    assert "no ground on file" in finding.problem
+
+
+async def test_entries_live_as_long_as_the_record(lite: Served) -> None:
+    """FERPA 38 §99.32(a)(2): entries go with the student's record and not before; another student's stay."""
+    assert (await lite.post("~/compliance/officials", "admin", ENTRY)).status_code == 201
+    await vendor(lite).roster.students(["ann", "bob"])
+    await shown(lite)
+    store = lite.district.store
+    await store.write(lambda tx: tx.run(m.Enrollment.delete().where(m.Enrollment.user_id == "ann")))
+    assert len(await shown(lite, "admin", everything=True)) == 1
+    assert await store.write(lambda tx: ledger.forget(tx, "ann")) == 1
+    rows = await store.read(lambda c: c.sql("SELECT student_id FROM ferpa_ledger_students"))
+    assert rows == [("bob",)]
+    assert await store.write(lambda tx: ledger.forget(tx, "bob")) == 1
+    assert await store.read(lambda c: c.sql("SELECT count(*) FROM ferpa_ledger")) == [(0,)]
+
+
+async def test_an_entry_has_party_and_interest(lite: Served) -> None:
+    """FERPA 39 §99.32(a)(3): an entry names the party and the legitimate interest."""
+    assert (await lite.post("~/compliance/officials", "admin", ENTRY)).status_code == 201
+    await vendor(lite).roster.students(["ann"])
+    await lite.post("~/compliance/disclosures", "admin", DISCLOSURE)
+    found = {one["party"]: one["interest"] for one in await shown(lite, everything=True)}
+    assert found == {"plugin:acme": ENTRY["service"], "party:college": DISCLOSURE["interest"]}
+    for lacking in ("party", "interest"):
+        body = {key: value for key, value in DISCLOSURE.items() if key != lacking}
+        refused = await lite.post("~/compliance/disclosures", "admin", body)
+        assert (await said(refused))["errors"][0]["field"] == lacking
+
+
+async def test_redisclosures_are_obtained_on_request_and_listed(lite: Served) -> None:
+    """FERPA 40 §99.32(a)(4),(b): redisclosure parties are listed; on request their record is obtained and shown."""
+    await lite.post("~/compliance/disclosures", "admin", DISCLOSURE)
+    [one] = await shown(lite)
+    path = f"~/compliance/ledger/{one['id']}"
+    assert (await lite.post(f"{path}/inquiries?student_id=cy", "guardian_cy")).status_code == 404
+    assert (await lite.post(f"{path}/inquiries?student_id=ann", "guardian_ann")).status_code == 202
+    [one] = await shown(lite)
+    assert (one["inquired_at"] is not None, one["told_at"]) == (True, None)
+    told = {"parties": [{"party": "Loan office", "interest": "a loan", "disclosed_on": TODAY.isoformat()}]}
+    assert (await lite.post(f"{path}/redisclosures", "admin", told)).status_code == 204
+    [one] = await shown(lite)
+    assert one["redisclosures"] == told["parties"]
+    assert one["told_at"] is not None
+
+
+async def test_only_parent_eligible_student_custodian_and_auditor_see_the_record(lite: Served) -> None:
+    """FERPA 41 §99.32(c): parent, eligible student, custodian and auditors inspect the record; nobody else."""
+    path = "~/compliance/ledger?student_id=ann"
+    for by, status in (
+        ("guardian_ann", 200),
+        ("teacher_parent", 200),
+        ("admin", 200),
+        ("admin_north", 200),
+        ("ann", 403),  # a student whose rights have not passed
+        ("teacher_a", 403),
+        ("bob", 404),
+        ("guardian_cy", 404),
+        ("guardian_lost", 403),
+        ("admin_south", 404),
+    ):
+        assert (await lite.get(path, by)).status_code == status, by
+    await born(lite, "ann", years_ago(18))
+    assert (await lite.get(path, "ann")).status_code == 200
+    assert (await lite.get(path, "guardian_ann")).status_code == 403
+
+
+async def test_what_the_section_does_not_ask_for_is_kept_and_marked(lite: Served) -> None:
+    """FERPA 42 §99.32(d): parents, own officials, consent, directory: kept, "not part of the §99.32 record"."""
+    assert (await lite.post("~/compliance/officials", "admin", ENTRY)).status_code == 201
+    await vendor(lite).roster.students(["ann"])
+    await consent(lite, "guardian_ann", party="party:college", purpose="application")
+    await lite.post("~/compliance/disclosures", "admin", DISCLOSURE)
+    await open_directory(lite)
+    assert (await released(lite)).status_code == 200
+    await lite.district.store.write(lambda tx: _sent(tx, "ann", "guardian_ann"))
+    assert await shown(lite) == []
+    found = {one["exempt"]: one["in_record"] for one in await shown(lite, everything=True)}
+    assert found == dict.fromkeys(
+        ("own school official", "party with consent", "directory information", "parent or eligible student"),
+        False,
+    )
+
+
+async def test_the_notice_goes_with_every_file_and_disclosure(
+    sqlite_store: Store, cipher: Cipher, tmp_path: Path
+) -> None:
+    """FERPA 43 §99.33(a),(d): a file that leaves carries the redisclosure notice."""
+    del sqlite_store
+    url = f"sqlite:///{tmp_path / 'homeroom.db'}"
+    rows = export(url, cipher, tmp_path / "out")
+    assert NOTICE_FILE not in rows
+    assert (tmp_path / "out" / NOTICE_FILE).read_text(encoding="utf-8") == NOTICE
+    assert "99.33" in NOTICE
+
+
+async def test_directory_and_consented_disclosures_carry_the_notice_or_not(lite: Served) -> None:
+    """FERPA 43 §99.33(a),(d): a disclosure to a party carries the notice; directory information does not."""
+    await consent(lite, "guardian_ann", party="party:college", purpose="application")
+    made = await said(await lite.post("~/compliance/disclosures", "admin", DISCLOSURE))
+    assert made["notice"] == AccessSettings().notice
+    await open_directory(lite)
+    body = {**DISCLOSURE, "basis": "directory", "fields": ["name"], "party": "party:yearbook", "purpose": "printing"}
+    made = await lite.post("~/compliance/disclosures", "admin", body)
+    assert (made.status_code, (await said(made))["notice"]) == (201, None)
+    answer = await released(lite)
+    assert "Homeroom-Redisclosure-Notice" not in answer.headers
+
+
+async def test_the_directory_is_closed_until_notice_and_opt_out_period(api: Served) -> None:
+    """FERPA 44 §99.37(a): directory release is off until public notice and the opt-out period's end are recorded."""
+    assert (await released(api)).status_code == 403
+    await open_directory(api, notice_on=None, opt_out_until=None)
+    assert (await released(api)).status_code == 403
+    await open_directory(api, opt_out_until=TODAY.isoformat())
+    assert (await released(api)).status_code == 403
+    head = {"If-Match": '"2"'}
+    body = {"items": ["name"], "opt_out_until": TODAY.isoformat()}
+    refused = await api.post("~/compliance/directory", "admin", body, headers=head)
+    assert (await said(refused))["errors"][0]["field"] == "opt_out_until"
+    await open_directory(api)
+    found = (await said(await released(api)))["items"]
+    assert {one["id"] for one in found} == {"ann", "bob", "cy", "dan", "eve"}
+    assert found[0]["name"] == "Ann Ann"
+    assert found[0]["email"] is None
+    assert Policy().refusal("x", "y", TODAY) is not None
+
+
+async def test_an_opt_out_holds_at_once_and_after_the_student_has_left(api: Served) -> None:
+    """FERPA 45 §99.37(a),(b): an opt-out removes the student from every directory output and outlives enrolment."""
+    await open_directory(api)
+    assert (await api.post("~/compliance/opt-outs", "guardian_cy", {"student_id": "ann"})).status_code == 404
+    assert (await api.post("~/compliance/opt-outs", "ann", {"student_id": "ann"})).status_code == 403
+    assert (await api.post("~/compliance/opt-outs", "guardian_ann", {"student_id": "ann"})).status_code == 201
+    assert "ann" not in {one["id"] for one in (await said(await released(api)))["items"]}
+    body = {**DISCLOSURE, "basis": "directory", "fields": ["name"]}
+    assert (await api.post("~/compliance/disclosures", "admin", body)).status_code == 403
+    store = api.district.store
+    await store.write(lambda tx: tx.run(m.Enrollment.update(ended=True).where(m.Enrollment.user_id == "ann")))
+    await store.write(lambda tx: tx.run(m.User.update(ended=True).where(m.User.id == "ann")))
+    assert "ann" not in {one["id"] for one in (await said(await released(api)))["items"]}
+    path, head = "~/compliance/opt-outs?student_id=ann", {"If-Match": '"1"'}
+    assert (await api.call("DELETE", path, by="admin", headers=head)).status_code == 204
+    assert "ann" in {one["id"] for one in (await said(await released(api)))["items"]}
+    assert (await api.call("DELETE", path, by="admin", headers=head)).status_code == 412
+
+
+async def test_an_opt_out_hides_nobody_from_the_own_class(lite: Served) -> None:
+    """FERPA 46 §99.37(c): an opt-out does not hide name or id from the own class's roll."""
+    before = await said(await lite.get("~/classes/algebra/roster", "teacher_a"))
+    assert (await lite.post("~/compliance/opt-outs", "guardian_ann", {"student_id": "ann"})).status_code == 201
+    after = await said(await lite.get("~/classes/algebra/roster", "teacher_a"))
+    assert after == before
+    assert "ann" in str(after)
+
+
+async def test_a_limited_policy_names_parties_and_purposes(lite: Served) -> None:
+    """FERPA 47 §99.37(d): a limited policy names parties and purposes; others are refused."""
+    await open_directory(lite, parties=["yearbook"], purposes=["printing"])
+    assert (await released(lite)).status_code == 200
+    assert (await released(lite, "recruiter")).status_code == 403
+    assert (await released(lite, "yearbook", "advertising")).status_code == 403
+
+
+async def test_no_social_security_number_is_asked_for(lite: Served) -> None:
+    """FERPA 48 §99.37(e): an SSN is never used to confirm identity; a request that sends one is refused."""
+    await open_directory(lite)
+    body = {"party": "yearbook", "purpose": "printing", "ssn": "123-45-6789"}
+    refused = await lite.post("~/compliance/directory/releases", "admin", body)
+    assert (refused.status_code, (await said(refused))["errors"][0]["field"]) == (422, "ssn")
+    assert "123-45" not in await refused.get_data(as_text=True)
+
+
+async def test_a_hand_out_under_consent_is_entered_with_the_consent(lite: Served) -> None:
+    """FERPA 23 §99.30(c): what a plugin was handed under a consent is found under that consent."""
+    body = {"party": "plugin:acme", "records": ["roster"], "text": "Acme may have my child's name for labels."}
+    given = await said(await consent(lite, "guardian_ann", **body))
+    await vendor(lite).roster.students(["ann"])
+    [one] = await shown(lite, everything=True)
+    assert (one["consent_id"], one["exempt"]) == (given["id"], "party with consent")
+    path = f"~/compliance/consents/{given['id']}/disclosures?student_id=ann"
+    assert len((await said(await lite.get(path, "guardian_ann")))["items"]) == 1
+
+
+def test_an_entry_told_twice_is_one(sqlite_store: Store) -> None:
+    """FERPA 37 §99.32(a)(1): an event that comes twice makes one entry."""
+    migrate.upgrade(sqlite_store.url, {"ferpa": Path(homeroom_ferpa.__path__[0]) / "migrations"})
+    data = {"plugin": "acme", "fields": ["given_name"], "student_ids": [f"s{n}" for n in range(1000)]}
+    event = Event(id=7, at=testing.FakeClock().now(), kind="data.handed_out", data=data)
+    for _ in range(2):
+        sqlite_store.write_now(lambda tx: ledger.take(tx, [event], INSIDE))
+    assert sqlite_store.read_now(lambda c: c.sql("SELECT count(*) FROM ferpa_ledger")) == [(1,)]
+    assert sqlite_store.read_now(lambda c: c.sql("SELECT count(*) FROM ferpa_ledger_students")) == [(1000,)]
+
+
+def test_the_register_takes_nobody_twice(sqlite_store: Store) -> None:
+    """FERPA 27 §99.31(a)(1)(i)(B): of two entries for one recipient the second is refused."""
+    migrate.upgrade(sqlite_store.url, {"ferpa": Path(homeroom_ferpa.__path__[0]) / "migrations"})
+    values: dict[str, Any] = {**ENTRY, "categories": ("roster",), "begins_on": TODAY}
+    one, two = (officials.Official(id=key, **values) for key in ("one", "two"))
+    sqlite_store.write_now(lambda tx: officials.add(tx, one))
+    with pytest.raises(Refused, match="on file already"):
+        sqlite_store.write_now(lambda tx: officials.add(tx, two))
+
+
+async def events(api: Served) -> list[Event]:
+    return await api.district.store.read(lambda c: events_after(c, 0, 500))
+
+
+def _sent(tx: Any, student: str, guardian: str) -> None:
+    tx.insert(
+        m.Notification,
+        id="note-1",
+        key="key-1",
+        rule_id="rule",
+        rule_version=1,
+        kind="absence",
+        purpose="attendance",
+        school_id="north",
+        student_id=student,
+        recipient_id=guardian,
+        audience="guardian",
+        language="en",
+        plugin="acme",
+        due_at=tx.now,
+        expires_at=tx.now,
+        created_at=tx.now,
+        changed_at=tx.now,
+    )
+    tx.journal("notification.accepted", student_id=student, subject_id="note-1", data={"channel": "sms"})
