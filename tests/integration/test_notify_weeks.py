@@ -97,12 +97,10 @@ class Weeks:
 
     def is_so(self, message: m.Notification) -> bool:
         """Whether what a message says is so, or what it counted was missed."""
-        days = {NUMBER[day] for day in message.why["days"]}
-        if days <= self.missed:
-            return True
+        days, threshold = {NUMBER[day] for day in message.why["days"]}, int(message.why["threshold"])
         if message.kind == "total":
-            return bool(len(self.missed) >= message.why["threshold"])
-        return any(run & days and len(run) >= message.why["threshold"] for run in self.runs)
+            return days <= self.missed or len(self.missed) >= threshold
+        return any(run & days and len(run) >= threshold for run in self.runs)
 
 
 async def weeks(store: Store, taken: list[tuple[Any, ...]]) -> None:

@@ -114,6 +114,32 @@ async def test_a_row_that_was_none_is_corrected(families: Families) -> None:
     assert [kind for kind, _, _ in told(families)] == ["in_a_row", "correction", "in_a_row"]
 
 
+async def test_a_forgotten_roll_that_shows_that_a_row_was_none_corrects_it(families: Families) -> None:
+    days = school_days(3)
+    await begun(families, "in_a_row", days=[2])
+    await families.tick()
+    await on(families, days[0])
+    await on(families, days[2])
+    assert counts(families, "in_a_row") == [(2, 2)]
+    marked_on(families, days[1], ann="present")
+    await families.move(5)
+    assert [kind for kind, _, _ in told(families)] == ["in_a_row", "correction"]
+
+
+async def test_what_is_left_of_a_row_that_was_broken_is_a_row_of_its_own(families: Families) -> None:
+    days = school_days(5)
+    await begun(families, "in_a_row", days=[2, 4])
+    await families.tick()
+    sessions = [await on(families, day) for day in days[:4]]
+    assert counts(families, "in_a_row") == [(2, 2), (4, 4)]
+    correct_one(families, sessions[1], "ann", "present")
+    await families.move(5)
+    assert [kind for kind, _, _ in told(families)][2:] == ["correction"] * 2
+    await on(families, days[4])
+    (last,) = [row for row in families.messages() if row.kind == "in_a_row"][2:]
+    assert (last.why["threshold"], last.why["days"]) == (2, [day.isoformat() for day in days[2:5]])
+
+
 async def test_a_row_that_is_shorter_than_was_told_but_long_enough_is_not_wrong(families: Families) -> None:
     await begun(families, "in_a_row")
     for day in school_days(3):

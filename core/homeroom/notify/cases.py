@@ -48,6 +48,10 @@ WHERE a.kind = 'absence' AND a.state IN ({_SENT}) AND a.school_day >= ? AND a.sc
   AND NOT EXISTS (SELECT 1 FROM notifications c WHERE c.student_id = a.student_id AND c.corrects = r.id))
 AND a.student_id IN ({{}})
 """  # noqa: S608 - constants
+_IN_A_ROW = f"""
+SELECT DISTINCT student_id FROM notifications
+WHERE kind = 'in_a_row' AND state IN ({_SENT}, 'waiting', 'held') AND school_day > ? AND student_id IN ({{}})
+"""  # noqa: S608 - constants
 _WAITING = """
 SELECT DISTINCT student_id, school_id, school_day FROM notifications
 WHERE kind IN ('in_a_row', 'total', 'share', 'returned') AND state IN ('waiting', 'held') AND expires_at > ?
@@ -113,7 +117,7 @@ def keep(tx: Transaction, found: Look) -> None:
 def _touched(connection: Connection, rules: Sequence[Rule], events: Sequence[Event]) -> dict[Key, datetime]:
     marks = [event for event in events if event.kind.startswith("attendance.") and event.student_id]
     held = _states(connection, {str(event.student_id) for event in marks})
-    awaited = _awaited(connection, rules, marks, held)
+    awaited = _awaited(connection, rules, marks, held) | _in_a_row(connection, marks)
     due: dict[Key, datetime] = {}
     for event in marks:
         key = (str(event.student_id), str(event.data["school_id"]), str(event.data["school_day"]))
@@ -195,6 +199,20 @@ def _awaited(
         for start in range(0, len(known), 500):
             rows = select_in(connection, _AWAITED, (since, day, day), known[start : start + 500])
             found |= {row[0] for row in rows}
+    return found
+
+
+def _in_a_row(connection: Connection, marks: Sequence[Event]) -> set[str]:
+    """The students of whom it now turns out that they came on a day within a row of days missed that was told."""
+    late: dict[str, set[str]] = defaultdict(set)
+    for event in marks:
+        if event.data["status"] == "present" and str(event.data["school_day"]) < event.at.date().isoformat():
+            late[str(event.data["school_day"])].add(str(event.student_id))
+    found: set[str] = set()
+    for day, students in late.items():
+        ordered = sorted(students)
+        for start in range(0, len(ordered), 500):
+            found |= {row[0] for row in select_in(connection, _IN_A_ROW, (day,), ordered[start : start + 500])}
     return found
 
 

@@ -122,23 +122,27 @@ def is_disproved(rule: Rule, past: Past, history: History, day: Day, told: Told,
     days, threshold = list(told.why.get("days", ())), float(told.why.get("threshold", 0))
     figure = figure_of(rule, past, history, day, told.school_day, today=today)
     left = [one for one in days if figure is not None and one in figure.missed]
-    if figure is None or len(left) == len(days):
+    if figure is None:
+        return False
+    if isinstance(rule.settings, InARow):  # it may also have been broken by a day of which nobody knew
+        runs = (figure_of(rule, past, history, day, one, today=today) for one in left)
+        return max((run.value for run in runs if run is not None), default=0) < threshold
+    if len(left) == len(days):
         return False
     if isinstance(rule.settings, Share):
         return float(told.why["value"]) * len(left) / len(days) < threshold
-    if isinstance(rule.settings, InARow):
-        runs = (figure_of(rule, past, history, day, one, today=today) for one in left)
-        return max((run.value for run in runs if run is not None), default=0) < threshold
     return figure.value < threshold
 
 
 def _anchor(rule: Rule, before: Sequence[Told], school_id: str, days: Sequence[str]) -> str:
-    """That of an earlier message about some of the same days, "" where there is none.
+    """That of an earlier message about the same row of days, or the same term; "" where there is none.
 
-    A row of days that grows backwards is the same one, and so is a term whose begin was moved.
+    A row that grows backwards is the same one as long as it holds all its days; so is a term whose begin was moved.
     """
     for told in before:
-        same = told.rule_id == rule.id and told.school_id == school_id and told.why.get("anchor")
-        if same and not set(days).isdisjoint(told.why.get("days", ())):
+        if told.rule_id != rule.id or told.school_id != school_id or not told.why.get("anchor"):
+            continue
+        its_own = set(told.why.get("days", ()))
+        if its_own <= set(days) if isinstance(rule.settings, InARow) else not its_own.isdisjoint(days):
             return str(told.why["anchor"])
     return ""
