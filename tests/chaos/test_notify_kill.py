@@ -19,6 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import httpx2
 import pytest
 from quart import Response
 
@@ -183,11 +184,16 @@ def _fill(store: Store, channels: Mapping[str, int]) -> None:
 @contextlib.asynccontextmanager
 async def _with_twilio_and_sendgrid(url: str, folder: Path, random: Random) -> AsyncIterator[World]:
     armed, later = Armed(random), Later()
-    twilio, sendgrid = DeadlyTwilio(), DeadlySendGrid()
-    twilio.armed = sendgrid.armed = armed
     outside: Any = later
     async with contextlib.AsyncExitStack() as open_:
         enter = open_.enter_async_context
+        client = await enter(httpx2.AsyncClient(timeout=15, trust_env=False))
+
+        async def post(url: str, headers: Mapping[str, str], body: bytes) -> int:
+            return (await client.post(url, headers=dict(headers), content=body)).status_code
+
+        twilio, sendgrid = DeadlyTwilio(post=post), DeadlySendGrid(post=post)
+        twilio.armed = sendgrid.armed = armed
         public_url = await enter(on_loopback(outside))
         simulators: Mapping[str, ChannelSimulator] = {"twilio": twilio, "sendgrid": sendgrid}
         plugins = {name: one.settings(await enter(on_loopback(one.app))) for name, one in simulators.items()}
@@ -198,6 +204,8 @@ async def _with_twilio_and_sendgrid(url: str, folder: Path, random: Random) -> A
         sendgrid.set_up_callbacks(f"{public_url}/plugins/sendgrid")
         nursery = open_.enter_context(Nursery(folder / "notifier.log"))
         armed.kill = nursery.kill
+        for one in simulators.values():
+            open_.push_async_callback(one.called_back)
 
         def counted() -> Counter[str]:
             return Counter(str(one.message_id) for one in (*twilio.taken, *sendgrid.taken))
