@@ -134,10 +134,25 @@ async def test_what_is_left_of_a_row_that_was_broken_is_a_row_of_its_own(familie
     assert counts(families, "in_a_row") == [(2, 2), (4, 4)]
     correct_one(families, sessions[1], "ann", "present")
     await families.move(5)
-    assert [kind for kind, _, _ in told(families)][2:] == ["correction"] * 2
+    assert sorted(kind for kind, _, _ in told(families)[2:]) == ["correction", "correction", "in_a_row"]
     await on(families, days[4])
     (last,) = [row for row in families.messages() if row.kind == "in_a_row"][2:]
-    assert (last.why["threshold"], last.why["days"]) == (2, [day.isoformat() for day in days[2:5]])
+    assert (last.why["threshold"], last.why["days"]) == (2, [day.isoformat() for day in days[2:4]])
+
+
+async def test_what_is_left_of_a_number_that_was_wrong_is_told_at_once(families: Families) -> None:
+    days = school_days(4)
+    await begun(families, "in_a_row", days=[2, 4])
+    families.rule("total", delay_minutes=0, days=[2, 4])
+    await families.tick()
+    at_hour(families, 14, day=days[3])
+    sessions = [marked_on(families, day, ann="absent") for day in days]
+    await families.move(5)
+    assert (counts(families, "in_a_row"), counts(families, "total")) == ([(4, 4)], [(4, 4)])
+    correct_one(families, sessions[0], "ann", "present")
+    await families.move(5)
+    assert (counts(families, "in_a_row")[1:], counts(families, "total")[1:]) == ([(2, 3)], [(2, 3)])
+    assert [kind for kind, _, _ in told(families)].count("correction") == 2
 
 
 async def test_a_row_that_is_shorter_than_was_told_but_long_enough_is_not_wrong(families: Families) -> None:

@@ -33,12 +33,15 @@ _LOOKED_AT = 10_000
 _MEND = timedelta(minutes=2)
 """How soon a day that was judged is judged again: a wrong message is mended without waiting for the rule's delay."""
 _WATCHED = timedelta(days=15)
+_NEWS = timedelta(days=5)  # a row of days that ended before is told no more
 
 _PLACES = ", ".join("?" * len(KINDS))
 _RELEVANT = f"SELECT {EVENT} FROM journal WHERE id > ? AND id <= ? AND kind IN ({_PLACES}) ORDER BY id LIMIT ?"  # noqa: S608 - constants
 _BEGIN = "INSERT INTO cursors (consumer, position, failures) VALUES (?, ?, 0) ON CONFLICT (consumer) DO NOTHING"
 _MOVE = "UPDATE cursors SET position = ? WHERE consumer = ? AND position = ?"
-_HELD = "SELECT student_id, school_id, school_day, state FROM notification_cases WHERE student_id IN ({})"
+_HELD = """
+SELECT student_id, school_id, school_day, state FROM notification_cases WHERE school_day >= ? AND student_id IN ({})
+"""
 _SENT = ", ".join(f"'{state}'" for state in SENT)
 _AWAITED = f"""
 SELECT DISTINCT a.student_id FROM notifications a
@@ -116,7 +119,8 @@ def keep(tx: Transaction, found: Look) -> None:
 
 def _touched(connection: Connection, rules: Sequence[Rule], events: Sequence[Event]) -> dict[Key, datetime]:
     marks = [event for event in events if event.kind.startswith("attendance.") and event.student_id]
-    held = _states(connection, {str(event.student_id) for event in marks})
+    first = min((str(event.data["school_day"]) for event in marks), default="")
+    held = _states(connection, {str(event.student_id) for event in marks}, first) if marks else {}
     awaited = _awaited(connection, rules, marks, held) | _in_a_row(connection, marks)
     due: dict[Key, datetime] = {}
     for event in marks:
@@ -131,7 +135,7 @@ def _touched(connection: Connection, rules: Sequence[Rule], events: Sequence[Eve
         for key in _also(connection, event):
             if _delay(rules, key[1]) is not None:
                 due[key] = min(event.at, due.get(key, event.at))
-    return due | {key: due.get(key, at) for key, at in _waiting(connection, due).items()}
+    return {**_later(connection, due), **_waiting(connection, due), **due}
 
 
 def _is_news(event: Event) -> bool:
@@ -173,11 +177,29 @@ def _waiting(connection: Connection, due: Mapping[Key, datetime]) -> dict[Key, d
     return found
 
 
-def _states(connection: Connection, students: set[str]) -> dict[Key, str]:
+def _later(connection: Connection, due: Mapping[Key, datetime]) -> dict[Key, datetime]:
+    """The latest days after an older one that has changed: what is left of a number that was wrong is told by them."""
+    older: dict[tuple[str, str], list[tuple[str, datetime]]] = defaultdict(list)
+    for (student_id, school_id, day), at in due.items():
+        if day < at.date().isoformat():
+            older[student_id, school_id].append((max(day, (at.date() - _NEWS).isoformat()), at))
+    if not older:
+        return {}
+    first = min(since for changes in older.values() for since, _ in changes)
+    found: dict[Key, datetime] = {}
+    for key in _states(connection, {student_id for student_id, _ in older}, first):
+        ats = [at for since, at in older.get(key[:2], ()) if key[2] > since]
+        if ats:
+            found[key] = min(ats)
+    return found
+
+
+def _states(connection: Connection, students: set[str], since: str) -> dict[Key, str]:
+    """The states of these students' cases from a school day on."""
     found: dict[Key, str] = {}
     ordered = sorted(students)
     for start in range(0, len(ordered), 500):
-        for student, school, day, state in select_in(connection, _HELD, (), ordered[start : start + 500]):
+        for student, school, day, state in select_in(connection, _HELD, (since,), ordered[start : start + 500]):
             found[student, school, day_text(day)] = state
     return found
 
