@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -20,6 +21,7 @@ from homeroom.notify.outbox import content_of
 from homeroom.notify.schools import Schools
 from homeroom.notify.settings import Audience
 from homeroom.notify.times import after_quiet
+from homeroom.roster.calendar import school_day
 from homeroom.settings import Settings
 from homeroom.store import Transaction, iso
 from homeroom.types import Message
@@ -66,6 +68,8 @@ class Claimed:
     audience: Audience
     purpose: str
     contact_id: str
+    zone: ZoneInfo
+    """The school's, so that beginning a message need not look it up once more."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,7 +130,7 @@ def begin(tx: Transaction, settings: Settings, claimed: Claimed) -> bool:
     if not tx.write_sql(_BEGIN, (now, known, message.id, claimed.turn, claimed.number, now)):
         return False
     if tx.write_sql(_ATTEMPT, (message.id, claimed.number, message.channel, claimed.contact_id, now)):
-        day = Schools(tx, settings)[claimed.school_id].today(tx.now)
+        day = school_day(tx.now, claimed.zone)
         budget.count(tx, settings.notify, (claimed.school_id, day, message.channel), segments)
     return True
 
@@ -234,6 +238,7 @@ def _claimed(
                 audience=row.audience,
                 purpose=row.purpose,
                 contact_id=way.contact_id,
+                zone=school.zone,
             )
         )
     return found
