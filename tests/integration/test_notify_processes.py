@@ -92,7 +92,7 @@ async def test_a_process_that_was_held_up_after_it_had_begun_does_not_send(
         claimed.extend(claims.claim(tx, families.settings, "turn", most=9)[0])
 
     families.store.write_now(claim)
-    await delivery._hand_over(claimed[0])
+    await delivery._hand_over(claimed[0], asyncio.Event())
     assert families.vendor.asked == []
     assert (one(families).state, tried(families)) == ("waiting", [("sms", "not_sent")])
     check(families.store)

@@ -20,4 +20,8 @@ class ServiceSimulator(TwilioSimulator):
 
 TestTwilio = channel_tests(Twilio, simulator=TwilioSimulator)
 TestTwilioService = channel_tests(Twilio, simulator=ServiceSimulator)
-TestSendGrid = channel_tests(SendGrid, simulator=SendGridSimulator)
+TestSendGrid = channel_tests(
+    SendGrid,
+    simulator=SendGridSimulator,
+    skip={"test_what_was_taken_is_found": "SendGrid cannot be asked; its event tells of what it has taken"},
+)

@@ -23,7 +23,6 @@ from homeroom.testing import (
     CHANNEL_MISBEHAVIOURS,
     KeptMessages,
     RunningPlugin,
-    channel_tests,
     routes_app,
     running_plugin,
     services,
@@ -36,13 +35,6 @@ from tests.services.judge import on_loopback
 
 URL = "https://sendgrid.example"
 EVENTS = "https://homeroom.example/plugins/sendgrid/events"
-
-
-TestChannel = channel_tests(
-    SendGrid,
-    simulator=SendGridSimulator,
-    skip={"test_what_was_taken_is_found": "SendGrid cannot be asked; its event tells of what it has taken"},
-)
 
 
 def _message(number: int, to: str = "pat@family.example") -> Message:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from homeroom import AddressNews, Receipt
 from homeroom.host.config import PluginsConfig
 from homeroom.host.plugin_settings import SettingsInvalid, resolve
-from homeroom.testing import channel_tests, plugin_tests, services
+from homeroom.testing import plugin_tests, services
 from homeroom_twilio import Twilio, TwilioSettings
 from homeroom_twilio.delivery import form_of
 from homeroom_twilio.errors import MEANINGS, Fault, NotTold
@@ -33,7 +33,6 @@ KEY = "SK" + "0c" * 16
 MAGIC_NEWS = {21211: "unreachable", 21610: "opted_out", 21614: "unreachable"}
 
 _SIMULATOR = TwilioSimulator(misbehave={"no-callbacks"})
-TestChannel = channel_tests(Twilio, simulator=TwilioSimulator)
 TestPlugin = plugin_tests(
     Twilio, _SIMULATOR.settings(API), services=lambda: services("twilio", scopes=Twilio.scopes, http=_SIMULATOR.app)
 )

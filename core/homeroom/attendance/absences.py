@@ -12,9 +12,9 @@ from homeroom.attendance.records import COLUMNS as RECORD_COLUMNS
 from homeroom.attendance.records import Change, amend, day_text, of_row, unsealed
 from homeroom.store import Connection, Refused, Transaction, iso, not_found
 from homeroom.store import models as m
+from homeroom.store.bulk import select_in
 
 LONGEST = timedelta(days=200)
-_BATCH = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,10 @@ _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM absence_reports"  # noqa: S608 - c
 _RECORDS = (
     f"SELECT {', '.join(RECORD_COLUMNS)} FROM attendance_records "  # noqa: S608 - constants
     "WHERE student_id = ? AND school_day >= ? AND school_day <= ? AND status = 'absent'"
+)
+_COVERING = (
+    "SELECT student_id, code FROM absence_reports WHERE state = 'approved' AND first_day <= ? AND last_day >= ? "
+    "AND student_id IN ({}) ORDER BY id"
 )
 
 
@@ -151,18 +155,10 @@ def absences(connection: Connection, wanted: Wanted) -> tuple[list[Absence], str
 
 def covering(connection: Connection, student_ids: Collection[str], school_id: str, day: date) -> dict[str, Code]:
     """The code of the approved report that covers `day`, for those of the students who have one."""
-    ids = sorted(student_ids)
     found: dict[str, Code] = {}
-    for start in range(0, len(ids), _BATCH):
-        some = ids[start : start + _BATCH]
-        rows = connection.sql(
-            "SELECT student_id, code FROM absence_reports WHERE state = 'approved' AND first_day <= ? "  # noqa: S608
-            f"AND last_day >= ? AND student_id IN ({', '.join('?' * len(some))}) ORDER BY id",
-            (day.isoformat(), day.isoformat(), *some),
-        )
-        for student_id, code in rows:
-            known = code_at(connection, school_id, code, retired=True) or default_code(connection, school_id, "excused")
-            found[student_id] = known
+    for student_id, code in select_in(connection, _COVERING, [day.isoformat()] * 2, sorted(student_ids)):
+        known = code_at(connection, school_id, code, retired=True) or default_code(connection, school_id, "excused")
+        found[student_id] = known
     return found
 
 

@@ -10,10 +10,9 @@ from typing import Any
 import orjson
 
 from homeroom.attendance.codes import Code, codes_at, edfi_category
-from homeroom.attendance_out.bulk import update_each
 from homeroom.records import OutgoingMark, Pushed
 from homeroom.store import Transaction, iso
-from homeroom.sync.bulk import replace_on, select_in, upsert
+from homeroom.store.bulk import replace_on, select_in, update_each, upsert
 
 BATCH = 200
 """Marks in one push at most (PowerSchool's own limit for a batch)."""

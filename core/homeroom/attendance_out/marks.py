@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import orjson
 
 from homeroom.attendance.records import day_text
 from homeroom.store import Connection
-from homeroom.sync.bulk import select_in
+from homeroom.store.bulk import select_in
 from homeroom.types import Status
 
 _MARKS = """
@@ -66,9 +66,7 @@ class Known:
 
 def marks_of(connection: Connection, day: str, students: Collection[str]) -> list[Mark]:
     """Every mark of the students on a school day, in the order in which their sessions began."""
-    rows: list[tuple[Any, ...]] = []
-    for some in _pieces(sorted(students)):
-        rows += select_in(connection, _MARKS, (day,), some)
+    rows = select_in(connection, _MARKS, (day,), sorted(students))
     return [
         Mark(
             record_id=row[0],
@@ -95,12 +93,10 @@ def known_ids(connection: Connection, source: str, marks: Sequence[Mark], *, wit
     """The ids that `source` has given to the students and schools of `marks`, also to those who have left."""
     people = sorted({mark.student_id for mark in marks})
     ids = "SELECT id, sourced_id FROM {table} WHERE source = ? AND sourced_id IS NOT NULL AND id IN ({{}})"
-    students: dict[str, str] = {}
     enrollments: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
-    for some in _pieces(people):
-        students.update(select_in(connection, ids.format(table="users"), (source,), some))
-        for row in select_in(connection, _ENROLLED, (source,), some) if with_enrollments else ():
-            enrollments[row[0], row[1]].append(row)
+    students = dict(select_in(connection, ids.format(table="users"), (source,), people))
+    for row in select_in(connection, _ENROLLED, (source,), people) if with_enrollments else ():
+        enrollments[row[0], row[1]].append(row)
     schools = sorted({mark.school_id for mark in marks})
     known = dict(select_in(connection, ids.format(table="orgs"), (source,), schools))
     return Known(source=source, students=students, schools=known, enrollments=enrollments)
@@ -115,8 +111,3 @@ def enrollment_on(rows: Sequence[tuple[Any, ...]], day: str) -> str | None:
 
     best = max(rows, key=lambda row: (covers(row), not row[5]), default=None)
     return None if best is None else best[2]
-
-
-def _pieces(values: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]

@@ -13,7 +13,7 @@ from homeroom.attendance_out.wishes import KINDS, Level, Wish, Wishes, wishes_of
 from homeroom.live.tail import COLUMNS as EVENT
 from homeroom.live.tail import event_of, newest
 from homeroom.store import Connection, Store, Transaction, iso
-from homeroom.sync.bulk import select_in, upsert
+from homeroom.store.bulk import select_in, upsert
 
 UNIT = 250
 """Rows in one transaction at most, so that a check-in never waits for more."""

@@ -14,7 +14,7 @@ from homeroom.notify.addresses import normal
 from homeroom.notify.rules import add_rule, draft
 from homeroom.store import Store, Transaction, iso, new_id
 from homeroom.store import models as m
-from homeroom.sync.bulk import upsert
+from homeroom.store.bulk import upsert
 
 _IN_ONE_UNIT = 20  # classes
 _TEN = 10  # o'clock at the schools, whatever the hour here: no quiet hours, and nothing expires

@@ -21,7 +21,7 @@ from homeroom.notify.settings import Audience
 from homeroom.roster.names import display_name
 from homeroom.settings import NotifySettings
 from homeroom.store import Connection
-from homeroom.sync.bulk import select_in
+from homeroom.store.bulk import select_in
 
 REASONS: Mapping[str, str] = {
     "blocked": "a court order or the like keeps this guardian from the student's records",
@@ -286,13 +286,13 @@ class Book:
         return found
 
     def _rows(self, text: str, keys: Collection[str], before: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return _in_pieces(self._connection, text, keys, before)
+        return select_in(self._connection, text, before, sorted(keys))
 
 
 def people_of(connection: Connection, ids: Collection[str]) -> dict[str, Person]:
     """These people, by id."""
     found = {}
-    for row in _in_pieces(connection, _PEOPLE, ids):
+    for row in select_in(connection, _PEOPLE, (), sorted(ids)):
         grades = orjson.loads(row[5]) if row[5] else []
         found[row[0]] = Person(name=display_name(_Names(*row[1:5])), grades=grades, gone=bool(row[7]) or not row[6])
     return found
@@ -303,16 +303,6 @@ class _Names(NamedTuple):
     family_name: str
     preferred_given_name: str | None
     preferred_family_name: str | None
-
-
-def _in_pieces(
-    connection: Connection, text: str, keys: Collection[str], before: Sequence[Any] = ()
-) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = []
-    ordered = sorted(keys)
-    for start in range(0, len(ordered), 1000):
-        rows += select_in(connection, text, before, ordered[start : start + 1000])
-    return rows
 
 
 def _place(way: Way) -> tuple[str, str]:

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
 
 from homeroom.attendance.records import day_text
 from homeroom.live.tail import COLUMNS as EVENT
@@ -20,7 +19,7 @@ from homeroom.notify.rules import Rule
 from homeroom.notify.settings import STUDENT_KINDS
 from homeroom.notify.told import SENT
 from homeroom.store import Connection, Transaction, iso, now_utc
-from homeroom.sync.bulk import select_in, upsert
+from homeroom.store.bulk import select_in, upsert
 from homeroom.types import Event
 
 CURSOR = "notify"
@@ -170,10 +169,9 @@ def _waiting(connection: Connection, due: Mapping[Key, datetime]) -> dict[Key, d
     found: dict[Key, datetime] = {}
     now = iso(now_utc())
     students = sorted({key[0] for key in due})
-    for start in range(0, len(students), 500):
-        for student_id, school_id, day in select_in(connection, _WAITING, (now,), students[start : start + 500]):
-            if (student_id, school_id) in soonest:
-                found[student_id, school_id, day_text(day)] = soonest[student_id, school_id]
+    for student_id, school_id, day in select_in(connection, _WAITING, (now,), students):
+        if (student_id, school_id) in soonest:
+            found[student_id, school_id, day_text(day)] = soonest[student_id, school_id]
     return found
 
 
@@ -196,12 +194,8 @@ def _later(connection: Connection, due: Mapping[Key, datetime]) -> dict[Key, dat
 
 def _states(connection: Connection, students: set[str], since: str) -> dict[Key, str]:
     """The states of these students' cases from a school day on."""
-    found: dict[Key, str] = {}
-    ordered = sorted(students)
-    for start in range(0, len(ordered), 500):
-        for student, school, day, state in select_in(connection, _HELD, (since,), ordered[start : start + 500]):
-            found[student, school, day_text(day)] = state
-    return found
+    rows = select_in(connection, _HELD, (since,), sorted(students))
+    return {(student, school, day_text(day)): state for student, school, day, state in rows}
 
 
 def _awaited(
@@ -217,10 +211,8 @@ def _awaited(
     found: set[str] = set()
     for day, students in by_day.items():
         since = (date.fromisoformat(day) - _WATCHED).isoformat()
-        known: list[Any] = sorted(students - {key[0] for key in held if key[2] == day})
-        for start in range(0, len(known), 500):
-            rows = select_in(connection, _AWAITED, (since, day, day), known[start : start + 500])
-            found |= {row[0] for row in rows}
+        unknown = sorted(students - {key[0] for key in held if key[2] == day})
+        found |= {row[0] for row in select_in(connection, _AWAITED, (since, day, day), unknown)}
     return found
 
 
@@ -232,9 +224,7 @@ def _in_a_row(connection: Connection, marks: Sequence[Event]) -> set[str]:
             late[str(event.data["school_day"])].add(str(event.student_id))
     found: set[str] = set()
     for day, students in late.items():
-        ordered = sorted(students)
-        for start in range(0, len(ordered), 500):
-            found |= {row[0] for row in select_in(connection, _IN_A_ROW, (day,), ordered[start : start + 500])}
+        found |= {row[0] for row in select_in(connection, _IN_A_ROW, (day,), sorted(students))}
     return found
 
 

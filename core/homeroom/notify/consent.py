@@ -12,7 +12,7 @@ from typing import Literal
 
 from homeroom.notify.addresses import lookup, lookups, normal
 from homeroom.store import Connection, Transaction, iso
-from homeroom.sync.bulk import select_in
+from homeroom.store.bulk import select_in
 from homeroom.types import AddressNews
 
 State = Literal["given", "withdrawn", "unreachable"]
@@ -71,12 +71,10 @@ def said(connection: Connection, channel: str, addresses: Collection[str]) -> Sa
         for key in lookups(connection.cipher, channel, address):
             by_key[key].append(address)
     found: dict[str, dict[str, State]] = defaultdict(dict)
-    keys = sorted(by_key)
-    for start in range(0, len(keys), 1000):
-        for key, purpose, state in select_in(connection, _SAID, (channel,), keys[start : start + 1000]):
-            for address in by_key[key]:
-                if found[address].get(purpose) != "withdrawn":  # under an older key, too, a refusal is one
-                    found[address][purpose] = state
+    for key, purpose, state in select_in(connection, _SAID, (channel,), sorted(by_key)):
+        for address in by_key[key]:
+            if found[address].get(purpose) != "withdrawn":  # under an older key, too, a refusal is one
+                found[address][purpose] = state
     return found
 
 

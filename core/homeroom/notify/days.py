@@ -14,7 +14,7 @@ from homeroom.attendance.sessions import ENROLLED
 from homeroom.attendance_out.marks import Mark, marks_of
 from homeroom.roster.calendar import is_school_day
 from homeroom.store import Connection
-from homeroom.sync.bulk import select_in
+from homeroom.store.bulk import select_in
 from homeroom.types import Status
 
 _COMPLETE = f"""
@@ -67,9 +67,9 @@ class Days:
         self._codes: dict[str, list[Code]] = {}
         marks = self._marks_by(keys)
         sessions = sorted({mark.session_id for some in marks.values() for mark in some if mark.status != "present"})
-        self._complete = frozenset(row[0] for row in _pieces(connection, _COMPLETE, sessions))
+        self._complete = frozenset(row[0] for row in select_in(connection, _COMPLETE, (), sessions))
         classes = sorted({mark.class_id for some in marks.values() for mark in some})
-        self.titles: dict[str, str] = {row[0]: row[1] for row in _pieces(connection, _TITLES, classes)}
+        self.titles: dict[str, str] = {row[0]: row[1] for row in select_in(connection, _TITLES, (), classes)}
         self._days = {key: self._day(key, marks.get(key, [])) for key in keys}
 
     def __getitem__(self, key: Key) -> Day:
@@ -131,7 +131,7 @@ class Days:
 
     def _reports(self, students: Collection[str]) -> dict[str, list[tuple[str, str]]]:
         found: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for student_id, first, last in _pieces(self._connection, _REPORTED, sorted(students)):
+        for student_id, first, last in select_in(self._connection, _REPORTED, (), sorted(students)):
             found[student_id].append((day_text(first), day_text(last)))
         return found
 
@@ -139,10 +139,3 @@ class Days:
         if school_id not in self._codes:
             self._codes[school_id] = codes_at(self._connection, school_id, retired=True)
         return self._codes[school_id]
-
-
-def _pieces(connection: Connection, text: str, keys: Sequence[str]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    for start in range(0, len(keys), 1000):
-        rows += select_in(connection, text, (), keys[start : start + 1000])
-    return rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -27,6 +27,7 @@ from homeroom.types import AccessRequest, Identity, NotSent, Receipt
 log = structlog.get_logger("homeroom.notify")
 
 _BATCH = 64
+_AHEAD = 16  # messages whose turn comes next: while they wait, more are claimed
 _FRESH = 30.0  # seconds after the claim in which a message may still be begun; far less than a lease lasts
 _RESTS = timedelta(seconds=30)  # of a channel whose vendor asks for time without saying how much
 _LONGEST_REST = timedelta(minutes=15)
@@ -84,17 +85,29 @@ class Delivery:
         """Whether a channel rests because its vendor asked for time."""
         return any(self._rests(channel) for channel in self._resting)
 
-    async def send(self) -> bool:
-        """Send a batch of what is due; whether there may be more."""
-        since, turn = time.monotonic(), new_id()
-        claimed, more = await self._store.write(partial(self._claim, turn=turn))
-        gates = {channel: self._gate_of(channel) for channel in {one.message.channel for one in claimed}}
-        sending = (self._send_one(one, since, gates[one.message.channel]) for one in claimed)
-        ended = await asyncio.gather(*sending, return_exceptions=True)
-        for error in ended:
-            if isinstance(error, BaseException):
-                raise error
-        return more
+    async def send(self, goes_on: Callable[[], bool]) -> None:
+        """Send what is due, batch after batch, for as long as `goes_on`. The vendor never waits for a claim.
+
+        What was still being sent before was left by somebody who has ended, or was lost.
+        """
+        await self._store.write(partial(orphans, ask_after=self._settings.notify.ask_after_seconds))
+        room = asyncio.Semaphore(self._settings.notify.at_once + _AHEAD)
+        gates: dict[str, asyncio.Semaphore] = {}
+        more = True
+        try:
+            async with asyncio.TaskGroup() as sending:
+                while more and goes_on():
+                    since = time.monotonic()
+                    claimed, more = await self._store.write(partial(self._claim, turn=new_id()))
+                    for one in claimed:
+                        await room.acquire()
+                        gate = gates.setdefault(one.message.channel, self._gate_of(one.message.channel))
+                        task = sending.create_task(self._send_one(one, since, gate))
+                        task.add_done_callback(lambda _: room.release())
+        except ExceptionGroup as failed:
+            if self._under_way:
+                await asyncio.wait(self._under_way)
+            raise failed.exceptions[0] from failed
 
     async def end(self, seconds: float) -> None:
         """Wait so long for the answers to what has begun to leave; what is not answered then is unknown."""
@@ -115,8 +128,6 @@ class Delivery:
         return len(waiting)
 
     def _claim(self, tx: Transaction, turn: str) -> tuple[list[Claimed], bool]:
-        """What this turn sends. Whatever is still being sent then was left by somebody who has ended, or was lost."""
-        orphans(tx, ask_after=self._settings.notify.ask_after_seconds)
         paused = [channel for channel in self._resting if self._rests(channel)]
         return claims.claim(tx, self._settings, turn, paused=paused, most=_BATCH)
 
@@ -136,20 +147,29 @@ class Delivery:
                 await self._store.write(withhold)
                 return
             # Once begun it is answered and settled, though the rest is cancelled: else nobody would know.
-            going = asyncio.create_task(self._hand_over(claimed))
+            answered = asyncio.Event()
+            going = asyncio.create_task(self._hand_over(claimed, answered))
             self._under_way.add(going)
             going.add_done_callback(self._under_way.discard)
-            await asyncio.shield(going)
+            await answered.wait()
+        await asyncio.shield(going)
 
-    async def _hand_over(self, claimed: Claimed) -> None:
+    async def _hand_over(self, claimed: Claimed, answered: asyncio.Event) -> None:
+        try:
+            answer = await self._answer(claimed)
+        finally:
+            answered.set()
+        if answer is not None:
+            await self._keep(claimed, answer)
+
+    async def _answer(self, claimed: Claimed) -> Answer | None:
+        """What came of handing a message to its channel; None when it is no longer ours to send."""
         since = time.monotonic()
         if not await self._store.write(partial(claims.begin, settings=self._settings, claimed=claimed)):
-            return
+            return None
         if time.monotonic() - since > _FRESH:  # this process was held up, and another may have gone on without it
-            answer = Answer(reached=False, reason="held_up")
-        else:
-            answer = await self._deliver(claimed)
-        await self._keep(claimed, answer)
+            return Answer(reached=False, reason="held_up")
+        return await self._deliver(claimed)
 
     async def _keep(self, claimed: Claimed, answer: Answer) -> None:
         settle = partial(

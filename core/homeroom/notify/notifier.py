@@ -23,6 +23,7 @@ from homeroom.notify.unknown import next_question
 from homeroom.settings import Settings
 from homeroom.store import Connection, Store, StoreError, Transaction, iso, now_utc
 from homeroom.store import models as m
+from homeroom.store.courtesy import Courtesy
 from homeroom.store.leases import KeptLease
 from homeroom.types import AddressNews, Event, Suppressions
 
@@ -107,11 +108,13 @@ class Notifier:
         if not await self._mine():
             return None
         on = await self._store.read(lambda c: rules(c, enabled=True))
+        courtesy = Courtesy(self._store)
         while await self._follow(on):
-            pass
+            await courtesy.give_way()
         while await self._judge(on):
             if not await self._mine():
                 return None
+            await courtesy.give_way()
         await self._look_at_staff(on)
         return min(_IDLE_SECONDS, await self._store.read(_next_case))
 
@@ -120,9 +123,9 @@ class Notifier:
         if not await self._mine():
             return None
         async with self._lease.renewed():
-            while await self._delivery.send():
-                if self._lease.left <= 0:
-                    return None
+            await self._delivery.send(lambda: self._lease.left > 0)
+        if self._lease.left <= 0:
+            return None
         wait = await self._store.read(_next_to_send)
         return min(_IDLE_SECONDS, max(wait, 1.0) if self._delivery.is_resting else wait)
 

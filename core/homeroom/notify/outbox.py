@@ -15,7 +15,7 @@ from homeroom.notify.rules import RULE_OFF
 from homeroom.notify.told import UNSENT
 from homeroom.notify.wording import Wording, parts_for
 from homeroom.store import Connection, Transaction, iso, new_id, places
-from homeroom.sync.bulk import select_in, upsert
+from homeroom.store.bulk import select_in, upsert, write_in
 
 State = Literal[
     "waiting", "held", "sending", "unknown", "accepted", "delivered", "failed", "expired", "cancelled", "withheld"
@@ -92,10 +92,8 @@ class Prepared:
 
 def prepare(connection: Connection, judged: Judged) -> Prepared:
     """The drafts that are new, or say something else than what waits in the outbox, put into words."""
-    known: dict[str, tuple[Any, ...]] = {}
     keys = sorted({draft.key for draft in judged.drafts})
-    for start in range(0, len(keys), 500):
-        known |= {row[0]: row[1:] for row in select_in(connection, _KNOWN, (), keys[start : start + 500])}
+    known = {row[0]: row[1:] for row in select_in(connection, _KNOWN, (), keys)}
     wording = Wording(connection) if judged.drafts else None
     prepared = Prepared(judged=judged)
     for draft in judged.drafts:
@@ -131,23 +129,17 @@ def put(tx: Transaction, prepared: Prepared) -> int:
 
 def cancel(tx: Transaction, ids: Collection[str], reason: str) -> set[str]:
     """Take back messages that have not been sent, and give their ids; the others stay as they are."""
-    ordered = sorted(ids)
-    gone: set[str] = set()
-    for start in range(0, len(ordered), 500):
-        tx.wrote = True
-        for message_id, student_id in select_in(tx, _CANCEL, (reason, iso(tx.now)), ordered[start : start + 500]):
-            data = {"state": "cancelled", "reason": reason}
-            tx.journal("notification.cancelled", student_id=student_id, subject_id=message_id, data=data)
-            gone.add(message_id)
-    return gone
+    gone = dict(write_in(tx, _CANCEL, (reason, iso(tx.now)), sorted(ids)))
+    for message_id, student_id in gone.items():
+        data = {"state": "cancelled", "reason": reason}
+        tx.journal("notification.cancelled", student_id=student_id, subject_id=message_id, data=data)
+    return set(gone)
 
 
 def _never_again(tx: Transaction, ids: Sequence[str]) -> None:
     """Let no retry and no other channel bring what is corrected now: a vendor may yet tell that it did not arrive."""
     now = iso(tx.now)
-    for start in range(0, len(ids), 500):
-        tx.wrote = True
-        select_in(tx, _NEVER_AGAIN, (now, now), ids[start : start + 500])
+    write_in(tx, _NEVER_AGAIN, (now, now), ids)
 
 
 def content_of(connection: Connection, rows: Iterable[tuple[str, str | None, str | None]]) -> list[dict[str, str]]:
@@ -215,11 +207,9 @@ def _rows(tx: Transaction, rows: Sequence[Worded]) -> Iterable[tuple[Any, ...]]:
 def _current(tx: Transaction, judged: Judged) -> set[Key]:
     """The cases that are still as they were when they were judged."""
     wanted = {case.key: case.revision for case in judged.cases}
-    found: dict[Key, int] = {}
     students = sorted({case.student_id for case in judged.cases})
-    for start in range(0, len(students), 500):
-        for student, school, day, revision in select_in(tx, _REVISIONS, (), students[start : start + 500]):
-            found[student, school, str(day)] = revision
+    rows = select_in(tx, _REVISIONS, (), students)
+    found: dict[Key, int] = {(student, school, str(day)): revision for student, school, day, revision in rows}
     return {key for key, revision in wanted.items() if found.get(key) == revision}
 
 

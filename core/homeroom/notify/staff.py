@@ -22,7 +22,7 @@ from homeroom.roster.calendar import is_school_day
 from homeroom.settings import Settings
 from homeroom.store import Connection, iso
 from homeroom.store import models as m
-from homeroom.sync.bulk import select_in
+from homeroom.store.bulk import select_in
 
 _DONE = "SELECT 1 FROM notifications WHERE rule_id = ? AND school_id = ? AND school_day = ? LIMIT 1"
 _UNTAKEN = f"""

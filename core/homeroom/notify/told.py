@@ -13,7 +13,7 @@ import orjson
 from homeroom.attendance.records import day_text
 from homeroom.notify.settings import Audience
 from homeroom.store import Connection
-from homeroom.sync.bulk import select_in
+from homeroom.store.bulk import select_in
 
 SENT = ("sending", "unknown", "accepted", "delivered")
 """The states of a message that somebody may have read."""
@@ -73,13 +73,12 @@ class History:
         self._by_student: dict[str, list[Told]] = defaultdict(list)
         self._corrections: dict[str, Told] = {}
         ordered, since = sorted(students), ((day - _OF_DAYS).isoformat(), (day - _OF_A_DAY).isoformat())
-        for start in range(0, len(ordered), 500):
-            for row in select_in(connection, _TOLD, since, ordered[start : start + 500]):
-                told = _told(row)
-                if told.corrects is not None:
-                    self._corrections[told.corrects] = told
-                else:
-                    self._by_student[told.student_id].append(told)
+        for row in select_in(connection, _TOLD, since, ordered):
+            told = _told(row)
+            if told.corrects is not None:
+                self._corrections[told.corrects] = told
+            else:
+                self._by_student[told.student_id].append(told)
 
     def about(self, student_id: str, *kinds: str) -> list[Told]:
         """The messages about a student of these kinds, the oldest first; corrections are not among them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from homeroom.attendance.records import day_text
 from homeroom.roster.calendar import school_days
 from homeroom.store import Connection
 from homeroom.store import models as m
-from homeroom.sync.bulk import select_in
+from homeroom.store.bulk import select_in
 from homeroom.types import Status
 
 Within = Literal["term", "year"]
@@ -135,13 +135,12 @@ def crossed(value: float, thresholds: Iterable[float]) -> float | None:
     return max((one for one in thresholds if one <= value), default=None)
 
 
-def _rows(connection: Connection, text: str, wanted: Wanted, rule: DayRule) -> Iterator[tuple[Any, ...]]:
+def _rows(connection: Connection, text: str, wanted: Wanted, rule: DayRule) -> list[tuple[Any, ...]]:
     if not wanted.days:
-        return
+        return []
     text = text.format(join=_HOMEROOMS if isinstance(rule, Homeroom) else "")
     before, ordered = (wanted.school_id, wanted.days[0], wanted.days[-1]), sorted(wanted.students)
-    for start in range(0, len(ordered), 500):
-        yield from select_in(connection, text, before, ordered[start : start + 500])
+    return select_in(connection, text, before, ordered)
 
 
 def _until_present(days: Iterable[str], missed: Collection[str], present: Collection[str]) -> list[str]:

@@ -13,8 +13,8 @@ from peewee import ModelSelect
 from homeroom.records import Conflict, Noun, Resolution
 from homeroom.roster import classes
 from homeroom.store import Connection, Transaction, new_id, places
+from homeroom.store.bulk import replace_on, select_in, upsert, write_in
 from homeroom.store.models import Enrollment
-from homeroom.sync.bulk import replace_on, select_in, upsert
 from homeroom.sync.conflicts import keep, keep_staying, kept_here
 from homeroom.sync.duplicates import flag_duplicates
 from homeroom.sync.job import UNIT, Job
@@ -107,9 +107,8 @@ def end_next(tx: Transaction, job: Job, noun: Noun, after: str, answers: Answers
     if not job.dry_run and rows:
         version = ", version = version + 1" if mapping.versioned else ""
         text = f"UPDATE {mapping.table} SET ended = ?, changed_at = ?{version} WHERE id IN ({{}})"  # noqa: S608 - ours
-        tx.wrote = True
-        select_in(tx, text, [True, tx.at], list(rows))
-        select_in(
+        write_in(tx, text, [True, tx.at], list(rows))
+        write_in(
             tx,
             "UPDATE source_states SET content_hash = '' WHERE source = ? AND noun = ? AND sourced_id IN ({})",
             [job.source, noun],
@@ -219,9 +218,8 @@ def _kept(staged: Staged) -> str:
 
 
 def _mark(tx: Transaction, job: Job, noun: Noun, outcome: str, sourced_ids: Sequence[str]) -> None:
-    tx.wrote = True
     text = "UPDATE staged_rows SET change = ? WHERE run_id = ? AND noun = ? AND sourced_id IN ({})"
-    select_in(tx, text, [outcome, job.run_id, noun], sourced_ids)
+    write_in(tx, text, [outcome, job.run_id, noun], sourced_ids)
 
 
 def _enter(tx: Transaction, noun: Noun, change: Change) -> None:

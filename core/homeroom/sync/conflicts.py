@@ -15,8 +15,8 @@ from homeroom.records import NOUNS, Conflict, Noun
 from homeroom.roster import edits
 from homeroom.roster.names import display_name
 from homeroom.store import Connection, Transaction, iso
+from homeroom.store.bulk import select_in
 from homeroom.store.models import Enrollment, SyncConflict, User
-from homeroom.sync.bulk import select_in
 from homeroom.sync.changes import Change, Staged
 from homeroom.sync.content import CONTACTS
 from homeroom.sync.job import UNIT, Job

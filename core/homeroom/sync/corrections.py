@@ -13,8 +13,8 @@ from peewee import ModelSelect
 
 from homeroom.records import NOUNS, Noun
 from homeroom.store import Connection, iso
+from homeroom.store.bulk import select_in
 from homeroom.store.models import Enrollment, LocalEdit, SyncConflict
-from homeroom.sync.bulk import select_in
 from homeroom.sync.conflicts import about
 from homeroom.sync.content import CONTACTS
 from homeroom.sync.job import UNIT

@@ -10,7 +10,7 @@ from typing import Any
 
 from homeroom.records import Conflict
 from homeroom.store import Transaction
-from homeroom.sync.bulk import select_in
+from homeroom.store.bulk import select_in
 from homeroom.sync.changes import Change
 from homeroom.sync.conflicts import keep_one
 from homeroom.sync.job import Job

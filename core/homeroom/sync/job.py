@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from homeroom.field_policy import FieldPolicy
 from homeroom.records import Noun
 from homeroom.store import Connection, Refused
+from homeroom.store.bulk import select_in
 from homeroom.sync import lease
-from homeroom.sync.bulk import select_in
 from homeroom.sync.mapping import MAPPINGS
 
 UNIT = 250

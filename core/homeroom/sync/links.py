@@ -12,7 +12,7 @@ import orjson
 
 from homeroom.records import Conflict, Noun
 from homeroom.store import Connection
-from homeroom.sync.bulk import select_in
+from homeroom.store.bulk import select_in
 from homeroom.sync.content import CONTACTS, seal_context
 from homeroom.sync.job import Job
 from homeroom.sync.mapping import ADMINISTRATORS, ROLES

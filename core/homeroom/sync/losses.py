@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from homeroom.store import Connection
-from homeroom.sync.bulk import select_in
+from homeroom.store.bulk import select_in
 from homeroom.sync.job import Job
 
 FEW = 3  # fewer students than these leave a class or school every day
@@ -184,15 +184,13 @@ def _students_of(connection: Connection, job: Job, class_ids: Sequence[str]) -> 
         "SELECT e.class_id, u.sourced_id FROM enrollments e JOIN users u ON u.id = e.user_id "
         "WHERE e.source = ? AND e.role = 'student' AND NOT e.ended AND NOT u.ended AND e.class_id IN ({})"
     )
-    for start in range(0, len(class_ids), _AT_ONCE):
-        for class_id, user in select_in(connection, text, [job.source], class_ids[start : start + _AT_ONCE]):
-            found[class_id].add(user)
+    for class_id, user in select_in(connection, text, [job.source], class_ids):
+        found[class_id].add(user)
     return found
 
 
 def _schools_of(connection: Connection, job: Job, classes: set[str]) -> set[str]:
     """The sourced ids of the schools of these classes, known ones and ones that come with this run."""
-    found: set[str] = set()
     wanted = sorted(classes)
     known = (
         "SELECT o.sourced_id FROM classes c JOIN orgs o ON o.id = c.school_id "
@@ -202,11 +200,8 @@ def _schools_of(connection: Connection, job: Job, classes: set[str]) -> set[str]
         "SELECT content FROM staged_rows "
         "WHERE run_id = ? AND noun = 'class' AND change IN ('add', 'change') AND sourced_id IN ({})"
     )
-    for start in range(0, len(wanted), _AT_ONCE):
-        some = wanted[start : start + _AT_ONCE]
-        found |= {row[0] for row in select_in(connection, known, [job.source], some)}
-        found |= {orjson.loads(row[0]).get("school") for row in select_in(connection, staged, [job.run_id], some)}
-    return found
+    found = {row[0] for row in select_in(connection, known, [job.source], wanted)}
+    return found | {orjson.loads(row[0]).get("school") for row in select_in(connection, staged, [job.run_id], wanted)}
 
 
 def _pages(connection: Connection, text: str, job: Job, *more: Any) -> Iterator[tuple[Any, ...]]:

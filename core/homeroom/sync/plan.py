@@ -17,7 +17,7 @@ from peewee import ModelSelect
 from homeroom.records import Noun
 from homeroom.roster.names import sort_name
 from homeroom.store import Connection
-from homeroom.sync.bulk import select_in
+from homeroom.store.bulk import select_in
 from homeroom.sync.changes import STAGED_COLUMNS, Change, DiffRow, Outcome, Place, Staged
 from homeroom.sync.content import MODIFIED, canonical
 from homeroom.sync.job import Job, resolve

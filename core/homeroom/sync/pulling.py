@@ -12,7 +12,7 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
 from homeroom.records import Noun, Page, Pull, SisConnector, SourceError
-from homeroom.sync.courtesy import Courtesy
+from homeroom.store.courtesy import Courtesy
 from homeroom.sync.staging import Prepared, begin_noun, checkpoint, complete_noun, is_in_vain, prepare, stage
 from homeroom.sync.steps import UnderWay
 from homeroom.sync.tidy import clear_noun

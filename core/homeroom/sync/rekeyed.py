@@ -11,7 +11,7 @@ import orjson
 
 from homeroom.roster.names import sort_name
 from homeroom.store import Connection
-from homeroom.sync.bulk import select_in
+from homeroom.store.bulk import select_in
 from homeroom.sync.job import Job
 
 _PIECE = 500
@@ -67,10 +67,8 @@ def _names(facts: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _known(connection: Connection, job: Job, names: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
     found: dict[str, list[tuple[Any, ...]]] = {}
-    for start in range(0, len(names), _PIECE):
-        rows = select_in(connection, _KNOWN, [job.source], names[start : start + _PIECE])
-        for row_id, name, birth_date, identifier in rows:
-            found.setdefault(name, []).append((row_id, birth_date, identifier))
+    for row_id, name, birth_date, identifier in select_in(connection, _KNOWN, [job.source], names):
+        found.setdefault(name, []).append((row_id, birth_date, identifier))
     return found
 
 

@@ -12,7 +12,7 @@ import orjson
 
 from homeroom.records import Noun
 from homeroom.store import Connection, Transaction
-from homeroom.sync.bulk import select_in
+from homeroom.store.bulk import select_in
 
 ENDED = "ended"
 """Whether a record is active: a field like the others, in questions and rules."""

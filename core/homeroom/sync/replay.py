@@ -12,9 +12,9 @@ import orjson
 from homeroom.field_policy import FieldPolicy
 from homeroom.records import NOUNS, Noun
 from homeroom.store import Connection, Store, Transaction, iso, new_id, not_found, places
+from homeroom.store.bulk import write_in
 from homeroom.store.models import DeadLetter
 from homeroom.sync import states
-from homeroom.sync.bulk import select_in
 from homeroom.sync.job import UNIT, Job
 from homeroom.sync.staging import Kept, prepare_again, stage_again
 from homeroom.sync.steps import Options, UnderWay, apply_all, carry_out
@@ -134,8 +134,7 @@ def _kept(connection: Connection, letter: DeadLetter) -> Kept:
 
 
 def _mark(tx: Transaction, ids: Sequence[int]) -> None:
-    tx.wrote = True
-    select_in(tx, "UPDATE dead_letters SET replayed_at = ? WHERE id IN ({})", [iso(tx.now)], ids)
+    write_in(tx, "UPDATE dead_letters SET replayed_at = ? WHERE id IN ({})", [iso(tx.now)], ids)
 
 
 def _left_out(connection: Connection, job: Job) -> int:

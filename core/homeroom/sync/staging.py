@@ -8,8 +8,8 @@ from typing import Any
 
 from homeroom.records import NOUNS, Noun, Page, Record, RowError
 from homeroom.store import Connection, Transaction, new_id
+from homeroom.store.bulk import replace_on, select_in, upsert
 from homeroom.store.models import SyncCheckpoint, SyncRun
-from homeroom.sync.bulk import replace_on, select_in, upsert
 from homeroom.sync.content import Content, Unusable, content_of, hash_of, stamped
 from homeroom.sync.job import UNIT, Job
 from homeroom.sync.mapping import MAPPINGS
@@ -289,13 +289,11 @@ def _known(connection: Connection, job: Job, noun: Noun, sourced_ids: Sequence[s
         "SELECT sourced_id, content_hash, content FROM source_states "
         "WHERE source = ? AND noun = ? AND sourced_id IN ({})"
     )
-    for start in range(0, len(sourced_ids), UNIT):
-        some = sourced_ids[start : start + UNIT]
-        there = select_in(connection, rows, [job.source], some)
-        told = {row[0]: row[1:] for row in select_in(connection, states, [job.source, noun], some)} if there else {}
-        for sourced_id, row_id, ended in there:
-            content_hash, content = told.get(sourced_id, (None, None))
-            found[sourced_id] = _Known(row_id=row_id, ended=bool(ended), content_hash=content_hash, content=content)
+    there = select_in(connection, rows, [job.source], sourced_ids)
+    told = {row[0]: row[1:] for row in select_in(connection, states, [job.source, noun], sourced_ids)} if there else {}
+    for sourced_id, row_id, ended in there:
+        content_hash, content = told.get(sourced_id, (None, None))
+        found[sourced_id] = _Known(row_id=row_id, ended=bool(ended), content_hash=content_hash, content=content)
     return found
 
 
@@ -306,8 +304,8 @@ def _given(connection: Connection, job: Job, noun: Noun, sourced_ids: Sequence[s
         "SELECT sourced_id, row_id FROM staged_rows "
         "WHERE run_id = ? AND noun = ? AND row_id IS NOT NULL AND sourced_id IN ({})"
     )
-    for start in range(0, len(sourced_ids) if job.heir_of else 0, UNIT):
-        for sourced_id, row_id in select_in(connection, text, [job.heir_of, noun], sourced_ids[start : start + UNIT]):
+    if job.heir_of:
+        for sourced_id, row_id in select_in(connection, text, [job.heir_of, noun], sourced_ids):
             found[sourced_id] = _Known(row_id=row_id, is_there=False)
     return found
 

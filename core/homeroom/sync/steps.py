@@ -14,11 +14,11 @@ import structlog
 from homeroom.field_policy import FieldPolicy
 from homeroom.records import Conflict, Noun, Resolution, SourceError
 from homeroom.store import Connection, Refused, Store, StoreError, Transaction, now_utc
+from homeroom.store.courtesy import Courtesy
 from homeroom.store.models import SyncRun
 from homeroom.sync import lease, states
 from homeroom.sync.apply import Answers, Applied, apply_next, end_next
 from homeroom.sync.conflicts import acknowledge
-from homeroom.sync.courtesy import Courtesy
 from homeroom.sync.guard import Alarm, Guard, judge
 from homeroom.sync.job import Job
 from homeroom.sync.plan import DiffRow

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from homeroom.records import Noun
 from homeroom.store import Store, Transaction, now_utc
-from homeroom.sync.bulk import select_in
+from homeroom.store.bulk import write_in
 from homeroom.sync.job import Job
 from homeroom.sync.states import kept_runs
 
@@ -43,10 +43,8 @@ def _clear_noun(tx: Transaction, job: Job, noun: Noun) -> bool:
 
 
 def _delete(tx: Transaction, run_id: str, noun: str, sourced_ids: Sequence[str]) -> None:
-    if sourced_ids:
-        tx.wrote = True
-        text = "DELETE FROM staged_rows WHERE run_id = ? AND noun = ? AND sourced_id IN ({})"
-        select_in(tx, text, [run_id, noun], sourced_ids)
+    text = "DELETE FROM staged_rows WHERE run_id = ? AND noun = ? AND sourced_id IN ({})"
+    write_in(tx, text, [run_id, noun], sourced_ids)
 
 
 def _clear_staged(tx: Transaction, job: Job, kept: Collection[str]) -> bool:
@@ -78,7 +76,5 @@ def _clear_letters(tx: Transaction, job: Job) -> bool:
         ) LIMIT ?""",
         [job.source, job.run_id, job.source, *(not job.dry_run, job.run_id) * 2, _PIECE],
     )
-    if rows:
-        tx.wrote = True
-        select_in(tx, "DELETE FROM dead_letters WHERE id IN ({})", (), [row[0] for row in rows])
+    write_in(tx, "DELETE FROM dead_letters WHERE id IN ({})", (), [row[0] for row in rows])
     return bool(rows)

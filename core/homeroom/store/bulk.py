@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 
 import orjson
 
-from homeroom.store import Connection, Transaction
+from homeroom.store.connection import Connection, Transaction
 
 _T = TypeVar("_T")
 
 # Statements come in a few sizes only: each connection keeps every text that it has prepared.
 _ROWS = (250, 50, 10, 1)
-_VALUES = (1, 10, 50, 250, 500, 1000, 2500)
+_VALUES = (1, 10, 50, 250, 500)
 
 
 def upsert(
@@ -42,6 +42,22 @@ def _insert(table: str, columns: tuple[str, ...], rows: int, on_conflict: str) -
     return f"INSERT INTO {table} ({_quoted(columns)}) VALUES {', '.join([row] * rows)} {on_conflict}"  # noqa: S608 - names are ours
 
 
+def update_each(tx: Transaction, table: str, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Give each row its values for `columns`; the first value of each of `rows` is the text in `key`."""
+    most = _ROWS[0]
+    names = [f"{name} = v.column{position}" for position, name in enumerate(columns, start=2)]
+    for start in range(0, len(rows), most):
+        some = list(rows[start : start + most])
+        size = next(size for size in reversed(_ROWS) if size >= len(some))
+        some += [some[-1]] * (size - len(some))
+        row = f"({', '.join('?' * (len(columns) + 1))})"
+        text = (
+            f"UPDATE {table} SET {', '.join(names)} FROM (VALUES {', '.join([row] * size)}) AS v "  # noqa: S608 - names are ours
+            f"WHERE {table}.{key} = v.column1"
+        )
+        tx.write_sql(text, [value for values in some for value in values])
+
+
 def replace_on(keys: Sequence[str], columns: Sequence[str]) -> str:
     """The conflict clause that takes the new row's values for every column that is not a key."""
     values = ", ".join(f'"{column}" = excluded."{column}"' for column in columns if column not in keys)
@@ -55,14 +71,28 @@ def _quoted(columns: Sequence[str]) -> str:
 def select_in(
     connection: Connection, text: str, before: Sequence[Any], values: Sequence[Any], after: Sequence[Any] = ()
 ) -> list[tuple[Any, ...]]:
-    """Rows of a query that holds `{}` where the list of `values` goes."""
+    """Rows of a query that holds `IN ({})` where the list of `values` goes, however long it is.
+
+    SQLite is asked for some hundred values at once: what the query sorts or sums up, it does so for these alone.
+    """
     if not values:
         return []
     if not connection.is_sqlite:
         return connection.sql(text.replace("IN ({})", "= ANY(?)"), [*before, list(values), *after])
-    size = next(size for size in _VALUES if size >= len(values))
-    padded = [*values, *[values[-1]] * (size - len(values))]
-    return connection.sql(text.replace("{}", ", ".join("?" * size)), [*before, *padded, *after])
+    found: list[tuple[Any, ...]] = []
+    for start in range(0, len(values), _VALUES[-1]):
+        some = values[start : start + _VALUES[-1]]
+        size = next(size for size in _VALUES if size >= len(some))
+        padded = [*some, *[some[-1]] * (size - len(some))]
+        found += connection.sql(text.replace("{}", ", ".join("?" * size)), [*before, *padded, *after])
+    return found
+
+
+def write_in(tx: Transaction, text: str, before: Sequence[Any], values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Like `select_in`, for a statement that writes."""
+    if values:
+        tx.wrote = True
+    return select_in(tx, text, before, values)
 
 
 def _pieces(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:

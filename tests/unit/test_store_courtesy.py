@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from homeroom.store import Store, Transaction
-from homeroom.sync.courtesy import Courtesy
+from homeroom.store.courtesy import Courtesy
 
 
 def nothing(_tx: Transaction) -> None:
