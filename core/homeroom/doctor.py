@@ -10,6 +10,7 @@ import zoneinfo
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -274,6 +275,7 @@ async def messages(district: District) -> Check:
     """Whether what rules tell can be sent, and whether somebody should look at messages."""
     from homeroom.notify import reading
     from homeroom.notify.rules import rules
+    from homeroom.notify.settings import STUDENT_KINDS
     from homeroom.notify.staff import PROBLEMS
     from homeroom.store import now_utc
 
@@ -286,6 +288,14 @@ async def messages(district: District) -> Check:
         )
         for rule in on
         if not served & set(rule.settings.channels or channels)
+    ]
+    findings += [
+        Finding(
+            problem=f"the rules {one.title!r} and {other.title!r} both tell the same people of {one.kind}",
+            fix="Each sends a message of its own. Switch one of them off, or give them different conditions.",
+        )
+        for one, other in combinations((rule for rule in on if rule.kind in STUDENT_KINDS), 2)
+        if one.tells_as(other)
     ]
     since = now_utc() - timedelta(days=1)
     counts = await district.store.read(lambda c: reading.figures(c, since=since))

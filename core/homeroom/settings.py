@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import PydanticCustomError
 
 from homeroom import field_policy
@@ -47,6 +47,24 @@ def _listed(value: Any) -> Any:
 
 
 Names = Annotated[list[str], BeforeValidator(_listed)]
+
+
+def _written(hour: Any) -> Any:
+    """The hour, unless it is a number, which would be seconds. Raises ValueError."""
+    if not isinstance(hour, time | str):
+        raise ValueError("write an hour as 09:30")  # noqa: TRY004 - pydantic takes no other
+    return hour
+
+
+def _local(hour: time) -> time:
+    """The hour, unless it names a zone: that is the school's to say. Raises ValueError."""
+    if hour.tzinfo is not None:
+        raise ValueError("leave out the time zone: it is the school's")
+    return hour
+
+
+Hour = Annotated[time, BeforeValidator(_written), AfterValidator(_local)]
+"""An hour of the day by the school's clock."""
 
 
 class _Section(BaseModel):
@@ -136,8 +154,8 @@ class NotifySettings(_Section):
 
     channels: Names = ["sms", "email"]  # tried in this order for who has chosen none
     languages: Names = ["en", "es", "zh", "vi", "ar"]  # those offered; the first is for who has chosen none
-    quiet_from: time = time(21, 0)  # at the school; nothing is sent until `quiet_until`
-    quiet_until: time = time(7, 0)
+    quiet_from: Hour = time(21, 0)  # at the school; nothing is sent until `quiet_until`
+    quiet_until: Hour = time(7, 0)
     region: str = Field(default="US", pattern=r"^[A-Z]{2}$")  # of numbers written without a country code
     text_phones: bool = False  # whether a number not known to take texts is tried all the same
     consent_first: Names = []  # channels on which nothing is sent before the person has agreed

@@ -72,6 +72,42 @@ async def test_who_came_to_a_later_class_within_the_delay_was_not_absent_that_da
     assert rows(families, "notifications") == 0
 
 
+async def test_a_roll_of_many_in_which_nobody_came_waits_for_the_latest_hour(families: Families) -> None:
+    names = ["ann", "bob", "cid", "dan", "eve"]
+    families.rule("absence", delay_minutes=0)
+    for name in names:
+        families.student(name, f"{name}_mother")
+    await families.tick()
+    session = families.open()
+    families.close(session)  # by mistake: nobody was scanned
+    await families.tick()
+    assert rows(families, "notifications") == 0
+    correct_one(families, session, "ann", "present")
+    await families.move(6)
+    assert sorted(told(families)) == [("absence", f"{name}_mother", "accepted") for name in names[1:]]
+
+
+async def test_a_small_class_may_be_missing_as_a_whole(families: Families) -> None:
+    await begun(families, "absence")
+    families.close(families.open())
+    await families.move(1)
+    assert told(families) == [("absence", "mother", "accepted")]
+
+
+async def test_a_class_in_the_afternoon_has_half_an_hour_for_its_roll(families: Families) -> None:
+    families.rule("absence", of="class", delay_minutes=0)
+    families.student("ann", "mother")
+    families.student("bob", "father")
+    await families.tick()
+    session = families.open("algebra", hour=18)
+    at_hour(families, 18, 1)
+    families.mark(session, ann="absent")
+    await families.move(10)
+    assert rows(families, "notifications") == 0
+    await families.move(20)
+    assert told(families) == [("absence", "mother", "accepted")]
+
+
 async def test_an_absence_that_the_family_has_told_is_not_told_back(families: Families) -> None:
     await begun(families, "absence", delay_minutes=15)
     families.mark(families.open(), ann="absent")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from homeroom.notify import claims, outcomes
+from homeroom.notify import choices, claims, outcomes
 from homeroom.notify.unknown import next_question
-from homeroom.store import iso, new_id
+from homeroom.store import Refused, iso, new_id, now_utc
 from homeroom.store import models as m
 from homeroom.types import Message, NotSent, Receipt
-from tests.services.families import MONDAY, Families, TimedOut, Told, Vendor, settings
+from tests.services.families import MONDAY, TODAY, Families, TimedOut, Told, Vendor, settings
 from tests.services.outbox import absent, answers, attempts, check, counts, due_in, journaled, one, report, tried
+from tests.services.roll import at_hour
 
 HAS_IT = Receipt(state="accepted", provider_id="found-1", segments=2)
 
@@ -300,6 +301,19 @@ async def test_nothing_else_is_sent_again(families: Families, state: str) -> Non
     assert one(families).state == state
 
 
+async def test_a_vendor_that_shows_another_message_of_ours_has_not_shown_this_one(families: Families) -> None:
+    await absent(families, "ann", "bob")
+    takes_and_is_silent(families)
+    await families.tick()
+    first, second = families.messages()
+    families.vendor.knows = lambda _message: Receipt(state="delivered", provider_id="the-same")
+    families.clock.shift(60)
+    await families.notifier.ask()
+    assert sorted(families.states()) == ["delivered", "unknown"]
+    assert {first.attempts, second.attempts} == {1}
+    check(families.store)
+
+
 async def test_what_staff_send_again_is_of_use_for_two_hours_more(families: Families) -> None:
     await absent(families, "ann", until="10:30", channels=["sms"])
     await families.notifier.look()
@@ -307,8 +321,27 @@ async def test_what_staff_send_again_is_of_use_for_two_hours_more(families: Fami
     await families.tick()
     row = one(families)
     assert row.state == "expired"
-    families.store.write_now(lambda tx: outcomes.send_again(tx, row.id, "by_staff"))
+    families.store.write_now(lambda tx: choices.resend(tx, families.settings, row.id))
     assert one(families).expires_at - datetime.fromisoformat(iso(MONDAY)) == timedelta(minutes=31, hours=2)
+    await families.tick()
+    assert one(families).state == "accepted"
+
+
+async def test_what_staff_send_again_at_night_goes_in_the_morning_unless_it_would_say_today(families: Families) -> None:
+    await absent(families, "ann", channels=["sms"])
+    families.vendor.answer = answers(Receipt(state="refused"))
+    await families.tick()
+    row = one(families)
+    at_hour(families, 2, 30, day=TODAY + timedelta(days=1))  # half past ten in the evening
+    with pytest.raises(Refused, match="as of today") as refused:
+        families.store.write_now(lambda tx: choices.resend(tx, families.settings, row.id))
+    assert (refused.value.status, one(families).state) == (409, "failed")
+    families.set(m.Notification, {"created_at": now_utc()}, m.Notification.id == row.id)  # so it tells the date
+    families.store.write_now(lambda tx: choices.resend(tx, families.settings, row.id))
+    await families.tick()
+    assert (one(families).state, one(families).due_at.astimezone(UTC).hour) == ("waiting", 11)
+    at_hour(families, 12, day=TODAY + timedelta(days=1))
+    families.vendor.answer = None
     await families.tick()
     assert one(families).state == "accepted"
 

@@ -202,7 +202,8 @@ async def show_message(call: Call, message_id: str) -> WholeMessage:
 @operation("notify.manage", answers=SentMessage, problems=(409,))
 async def resend_message(call: Call, message_id: str) -> SentMessage:
     """Send once more what failed, expired, was held or is unknown; what is unknown may then arrive twice."""
-    return await _decide(call, message_id, choices.resend)
+    settings = call.district.settings
+    return await _decide(call, message_id, lambda tx, one: choices.resend(tx, settings, one))
 
 
 @messages.post("/messages/<message_id>/cancel")

@@ -126,8 +126,9 @@ def resend(*, message_id: str, as_json: bool, config: Path | None) -> None:
     """Send the message ID again, which failed, expired, was held or is unknown; an unknown one may arrive twice."""
     from homeroom.notify import choices
 
-    with opened_store(settings_of(config)) as store:
-        store.write_now(lambda tx: choices.resend(tx, message_id))
+    settings = settings_of(config)
+    with opened_store(settings) as store:
+        store.write_now(lambda tx: choices.resend(tx, settings, message_id))
     if as_json:
         print_json({"id": message_id, "state": "waiting"})
     else:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 from homeroom.notify import budget, consent, outcomes, wording
 from homeroom.notify.addresses import kinds_for, normal
+from homeroom.notify.claims import OPERATIONS
 from homeroom.notify.consent import EVERYTHING, Source, State
 from homeroom.notify.outbox import cancel
+from homeroom.notify.schools import Schools
+from homeroom.notify.times import after_quiet
 from homeroom.notify.wording import Text
-from homeroom.settings import NotifySettings
+from homeroom.settings import NotifySettings, Settings
 from homeroom.store import Connection, Refused, Transaction, conflict, iso, not_found
 from homeroom.store import models as m
 
 BY_STAFF = "by_staff"
+OF_USE = timedelta(hours=2)
+"""How long what staff send again is worth reading at least, from when it can go."""
 
 _HELD = """
 UPDATE notifications SET state = 'waiting', due_at = ?, changed_at = ?
@@ -44,10 +49,23 @@ class Wishes:
     channels: Sequence[str] = ()
 
 
-def resend(tx: Transaction, message_id: str) -> None:
-    """Send a message once more: one of unknown state may then arrive twice. Raises Refused 404 or 409."""
-    _there(tx, message_id)
-    if not outcomes.send_again(tx, message_id, BY_STAFF):
+def resend(tx: Transaction, settings: Settings, message_id: str) -> None:
+    """Send a message once more: one of unknown state may then arrive twice.
+
+    Raises Refused 404, and 409 for one that is past sending or would call another day "today" when it arrives.
+    """
+    row = _there(tx, message_id)
+    school = Schools(tx, settings)[row.school_id]
+    first, goes = (
+        moment if row.purpose == OPERATIONS else after_quiet(moment, school.quiet, school.zone)
+        for moment in (row.created_at, tx.now)
+    )
+    if row.student_id is not None and row.school_day == school.today(first) != school.today(goes):
+        raise conflict(
+            "no-longer-today",
+            "It speaks of its school day as of today, and would arrive on another. Please call the family instead.",
+        )
+    if not outcomes.send_again(tx, message_id, BY_STAFF, until=goes + OF_USE):
         raise conflict(
             "not-resendable", "Only a message that failed, was held, expired or is unknown can be sent again."
         )

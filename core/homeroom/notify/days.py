@@ -17,10 +17,15 @@ from homeroom.store import Connection
 from homeroom.store.bulk import select_in
 from homeroom.types import Status
 
+_FEW = 5
+"""In a class of fewer students, all of them may well be missing."""
+
 _COMPLETE = f"""
 SELECT s.id FROM class_sessions s WHERE s.id IN ({{}}) AND (s.state = 'closed' OR NOT EXISTS (
   SELECT 1 FROM enrollments e WHERE e.class_id = s.class_id AND {ENROLLED.format(day="s.school_day")}
   AND NOT EXISTS (SELECT 1 FROM attendance_records r WHERE r.session_id = s.id AND r.student_id = e.user_id)))
+AND ({_FEW} > (SELECT COUNT(*) FROM attendance_records r WHERE r.session_id = s.id)
+  OR EXISTS (SELECT 1 FROM attendance_records r WHERE r.session_id = s.id AND r.status <> 'absent'))
 """  # noqa: S608 - a constant
 _REPORTED = (
     "SELECT student_id, first_day, last_day FROM absence_reports WHERE state <> 'refused' AND student_id IN ({})"
@@ -36,8 +41,8 @@ class Day:
     """One student's day at one school. `marks` are in the order in which their sessions began.
 
     `counted` are those from which the day's `status` comes. `complete` holds the sessions whose roll is complete:
-    closed, or everybody in them has a mark. `reported` says that the family has told the absence, and it was not
-    refused. On a day without school there are no marks.
+    closed, or everybody in them has a mark; where nobody at all came, it may have been closed by mistake. `reported`
+    says that the family has told the absence, and it was not refused. On a day without school there are no marks.
     """
 
     student_id: str

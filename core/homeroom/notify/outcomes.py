@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from homeroom.notify import budget
 from homeroom.notify import standing as s
@@ -81,7 +81,7 @@ def found(
     if isinstance(said, NotSent):
         news = s.News(outcome="not_sent", plugin=plugin, reason="not_sent")
         return _learned(tx, settings, standing, attempt, news, wait=timedelta(0))
-    if said is None or said.state == "retry":
+    if said is None or said.state == "retry" or _is_anothers(tx, message_id, plugin, said):
         text = "UPDATE notifications SET asked = asked + 1, due_at = ? WHERE id = ?"
         tx.write_sql(text, (iso(tx.now + timedelta(seconds=wait)), message_id))
         return "unknown"
@@ -98,10 +98,11 @@ def take(tx: Transaction, settings: Settings, plugin: str, channels: Collection[
     return True
 
 
-def send_again(tx: Transaction, message_id: str, reason: str, *, within: timedelta | None = timedelta(hours=2)) -> bool:
+def send_again(tx: Transaction, message_id: str, reason: str, *, until: datetime | None = None) -> bool:
     """Let a message of unknown state, or one that failed, was held or expired, go once more; whether it could.
 
-    It is of use `within` that time, or as long as it was before (None). What has failed begins with its first channel.
+    It is of use as long as it was before, or `until` then where that is later. What has failed begins with its first
+    channel.
     """
     standing = s.standing_of(tx, message_id)
     if standing is None or standing.state not in _RESENDABLE:
@@ -112,8 +113,8 @@ def send_again(tx: Transaction, message_id: str, reason: str, *, within: timedel
         channels = list(dict.fromkeys([*tried, *channels]))
     if not channels:
         return False
-    until = standing.expires_at if within is None else max(standing.expires_at, tx.now + within)
-    tx.write_sql("UPDATE notifications SET expires_at = ?, asked = 0 WHERE id = ?", (iso(until), message_id))
+    expires_at = max(standing.expires_at, until or standing.expires_at)
+    tx.write_sql("UPDATE notifications SET expires_at = ?, asked = 0 WHERE id = ?", (iso(expires_at), message_id))
     s.again(tx, standing, tx.now, channels=channels, reason=reason, code=None, tries=0)
     s.tell(tx, standing, "resent", reason=reason)
     return True
@@ -175,6 +176,12 @@ def _count(tx: Transaction, settings: Settings, standing: s.Standing, attempt: s
     day = Schools(tx, settings)[standing.school_id].today(attempt.started_at)
     change = budget.count if left else budget.take_back
     change(tx, settings.notify, (standing.school_id, day, attempt.channel), standing.segments or 1)
+
+
+def _is_anothers(tx: Transaction, message_id: str, plugin: str | None, said: Receipt) -> bool:
+    """Whether the vendor has shown us a message that is known to be another one of ours, with the same words."""
+    rows = tx.sql(_BY_PROVIDER, (plugin, said.provider_id)) if said.provider_id is not None else []
+    return bool(rows) and rows[0][0] != message_id
 
 
 def _named(

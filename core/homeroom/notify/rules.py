@@ -14,6 +14,7 @@ from homeroom.store import models as m
 RULE_OFF = "rule_off"
 """Why a message was cancelled whose rule was switched off before it was sent."""
 
+_WHAT = {"conditions", "of", "statuses", "days", "shares", "within"}
 _SWITCHED_OFF = """
 UPDATE notifications SET state = 'cancelled', reason = ?, changed_at = ?
 WHERE rule_id = ? AND state IN ('waiting', 'held') AND kind <> 'correction' RETURNING id, student_id
@@ -43,6 +44,17 @@ class Rule:
     def holds_at(self, school_id: str) -> bool:
         """Whether it is one of this school's."""
         return self.org_id in ("", school_id)
+
+    def tells_as(self, other: Rule) -> bool:
+        """Whether both say the same of a student to somebody: of one kind, at one school, under the same conditions."""
+        at_one = self.org_id == other.org_id or "" in (self.org_id, other.org_id)
+        mine, its = (rule.settings.model_dump(include=_WHAT) for rule in (self, other))
+        return (
+            self.kind == other.kind
+            and at_one
+            and mine == its
+            and bool(set(self.settings.audience) & set(other.settings.audience))
+        )
 
 
 def rules(connection: Connection, *, org_ids: Iterable[str] | None = None, enabled: bool | None = None) -> list[Rule]:

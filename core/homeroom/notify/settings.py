@@ -7,9 +7,7 @@ from datetime import time
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
@@ -18,29 +16,12 @@ from pydantic import (
 )
 
 from homeroom.attendance.codes import EdFiCategory
+from homeroom.settings import Hour
 
 Audience = Literal["guardian", "student", "teacher", "office"]
 """Who is meant: the student's guardians, the student, the class's teachers, or the school's administrators."""
 
 Missed = Literal["absent", "excused"]
-
-
-def _written(hour: Any) -> Any:
-    """The hour, unless it is a number, which would be seconds. Raises ValueError."""
-    if not isinstance(hour, time | str):
-        raise ValueError("write an hour as 09:30")  # noqa: TRY004 - pydantic takes no other
-    return hour
-
-
-def _local(hour: time) -> time:
-    """The hour, unless it names a zone: that is the school's to say. Raises ValueError."""
-    if hour.tzinfo is not None:
-        raise ValueError("leave out the time zone: it is the school's")
-    return hour
-
-
-Hour = Annotated[time, BeforeValidator(_written), AfterValidator(_local)]
-"""An hour of the day by the school's clock."""
 
 
 class Conditions(BaseModel):

@@ -63,7 +63,7 @@ def overdue(tx: Transaction, after: timedelta) -> int:
     Only once: a vendor that takes and never answers would else be sent the same for hours.
     """
     rows = tx.sql(_OVERDUE, (iso(tx.now - after), iso(tx.now)))
-    return sum(send_again(tx, row[0], "resent_unknown", within=None) for row in rows)
+    return sum(send_again(tx, row[0], "resent_unknown") for row in rows)
 
 
 def next_question(connection: Connection) -> datetime | None:

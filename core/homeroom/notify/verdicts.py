@@ -22,6 +22,7 @@ LOOK_AGAIN = timedelta(minutes=5)
 _TOO_OLD = timedelta(days=3)  # a gap in an old roll that is filled today is no news to a family
 _RETURN = timedelta(days=14)  # after which coming back is no answer to the message any more
 _CAME_JUST_NOW = timedelta(hours=1)
+_FOR_THE_ROLL = timedelta(minutes=30)  # that a class has, from its begin, before an open roll is told all the same
 
 CAME = ("present", "tardy")
 MISSED = ("absent", "excused")
@@ -119,6 +120,8 @@ def _absent(rule: Rule, settings: Absence, scene: Scene) -> Iterator[Verdict | L
             continue
         complete = all(mark.session_id in day.complete for mark in some)
         latest = at(date.fromisoformat(day.school_day), settings.latest, scene.school.zone)
+        if settings.of == "class":  # one that meets in the afternoon has time for its roll, too
+            latest = max(latest, datetime.fromisoformat(some[0].starts_at) + _FOR_THE_ROLL)
         if not complete and scene.now < latest:
             yield Later(at=min(latest, scene.now + LOOK_AGAIN))
             continue
