@@ -4,6 +4,7 @@ log/        the tamper-evident log: Merkle tree, checkpoints, proofs, receipts, 
 access/     who may see whose records and why; consent, directory information, the ledger of disclosures
 rights/     inspection, amendment, hearing, retention, erasure
 reports/    anonymised figures, anomalies and incidents, the compliance report
+research/   study agreements and extracts with record codes
 """
 
 from homeroom_ferpa.plugin import Ferpa, FerpaSettings

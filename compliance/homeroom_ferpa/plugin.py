@@ -17,6 +17,9 @@ from homeroom_ferpa.log.part import Log
 from homeroom_ferpa.log.routes import add_routes as add_log_routes
 from homeroom_ferpa.reports import add_commands as add_reports_commands
 from homeroom_ferpa.reports import add_routes as add_reports_routes
+from homeroom_ferpa.research import Research, studies
+from homeroom_ferpa.research import add_commands as add_research_commands
+from homeroom_ferpa.research import add_routes as add_research_routes
 from homeroom_ferpa.rights import Rights
 from homeroom_ferpa.rights import add_commands as add_rights_commands
 from homeroom_ferpa.rights import add_routes as add_rights_routes
@@ -38,6 +41,9 @@ class Ferpa:
         self.log = Log(services, settings.log)
         self.access = Access(services, settings.access)
         self.rights = Rights(settings.rights, services)
+        self.research = Research(services=services, settings=settings.reports, notice=settings.access.notice)
+        self.rights.more_tasks.append(studies.tasks)
+        self.rights.more_looks.append(studies.look)
 
     @hookimpl
     async def start(self) -> None:
@@ -64,6 +70,7 @@ class Ferpa:
         add_access_routes(pages, self.access)
         add_rights_routes(pages, self.rights)
         add_reports_routes(pages, self.services, self.settings.reports)
+        add_research_routes(pages, self.research)
         return Routes(prefix="/api/v1/compliance", blueprint=pages)
 
     @hookimpl
@@ -72,6 +79,7 @@ class Ferpa:
         compliance = click.Group("compliance", help="What the law asks: what is kept how long, and who is erased.")
         add_rights_commands(compliance, self.rights)
         add_reports_commands(compliance, self.services, self.settings.reports)
+        add_research_commands(compliance, self.research)
         return click.Group("ferpa", commands={"audit": audit_group(self.log), "compliance": compliance})
 
     @hookimpl
@@ -96,4 +104,5 @@ class Ferpa:
     async def health(self) -> Health:
         """Whether everything is recorded and sealed, and what is overdue."""
         health = await self.log.health()
-        return replace(health, findings=(*health.findings, *await self.rights.findings()))
+        found = (*await self.rights.findings(), *await self.research.findings())
+        return replace(health, findings=(*health.findings, *found))

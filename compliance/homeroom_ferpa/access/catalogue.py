@@ -149,6 +149,13 @@ ferpa_erasures        O: at why | L: person_id by
 ferpa_special_access  O: id accessed_on purpose recorded_at | L: student_id party recorded_by
 ferpa_turns           O: name holder until
 ferpa_figures         O: number since until small_cell review cells published_at
+ferpa_studies         O: id organisation purpose scope data data_since data_until first_day last_day destroy_by
+                      | O: destroy_how agreement signed_on recorded_at reminded_at overdue_at ended_at destroyed_on
+                      | O: destroyed_how version | N: signed_by confirmed_by | L: recorded_by ended_by
+ferpa_study_extracts  O: id study_id number since until small_cell review students made_at | L: made_by
+ferpa_study_codes     L: id student_id | O: study_id | I: code
+ferpa_study_rows      O: extract_id | L: code_id | E: told
+ferpa_study_lookups   O: id study_id looked_up_at | L: student_id looked_up_by | T: reason
 """
 
 

@@ -25,9 +25,12 @@ _TEXTS = {
     "statements": ("text",),
     "letters": ("text",),
     "special_access": ("party", "purpose"),
+    "study_lookups": ("reason",),
 }
 """Sealed texts of the rights by table; emptied as well as made unreadable."""
-_EMPTY = dict.fromkeys(("question", "why", "text", "party", "purpose"), "''")
+_EMPTY = dict.fromkeys(("question", "why", "text", "party", "purpose", "reason"), "''")
+_GONE = ("study_codes",)
+"""Rows that would still say whose something is."""
 
 
 async def erase(services: Services, person_id: str, *, why: str) -> Mapping[str, int]:
@@ -40,6 +43,8 @@ async def erase(services: Services, person_id: str, *, why: str) -> Mapping[str,
         for table, columns in _TEXTS.items():
             given = ", ".join(f"{name} = {_EMPTY.get(name, 'NULL')}" for name in columns)
             tx.write_sql(f"UPDATE ferpa_{table} SET {given} WHERE student_id = ?", (person_id,))  # noqa: S608 - constants
+        for table in _GONE:
+            tx.write_sql(f"DELETE FROM ferpa_{table} WHERE student_id = ?", (person_id,))  # noqa: S608 - constants
         row = {
             "person_id": person_id,
             "at": iso(tx.now),

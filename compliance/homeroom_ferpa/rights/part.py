@@ -7,13 +7,15 @@ import contextlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from homeroom import Connection, Event, Finding, Refused, Services
+from homeroom import Connection, Event, Finding, Refused, Services, Transaction
 from homeroom_ferpa.rights import clock, hearings, retention
 from homeroom_ferpa.rights.common import Row
 from homeroom_ferpa.rights.settings import RightsSettings
 
 Tasks = Callable[[Connection, str], Sequence[Row]]
 """Tasks of another part: from a connection and today's date."""
+Look = Callable[[Transaction, str], None]
+"""Enters in the journal what has come due in another part, each once; from today's date."""
 
 _LOOK_SECONDS = 600.0
 _PURGE_HOURS = 20
@@ -22,13 +24,14 @@ _PURGE_HOURS = 20
 class Rights:
     """Requests, hearings, statements, notices, retention and erasure.
 
-    `more_tasks` holds what other parts of the plugin have waiting for somebody.
+    `more_tasks` holds what other parts of the plugin have waiting for somebody, `more_looks` what comes due there.
     """
 
     def __init__(self, settings: RightsSettings, services: Services) -> None:
         self.settings = settings
         self.services = services
         self.more_tasks: list[Tasks] = []
+        self.more_looks: list[Look] = []
         self._looking: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -46,7 +49,13 @@ class Rights:
     async def look(self) -> None:
         """Enter what has come due; purge once a day, where that is automatic and no other process does it."""
         today, alert_day = self.services.today().isoformat(), self.settings.inspection_alert_day
-        await self.services.store.submit(lambda tx: clock.look(tx, today, alert_day=alert_day))
+
+        def unit(tx: Transaction) -> None:
+            clock.look(tx, today, alert_day=alert_day)
+            for more in self.more_looks:
+                more(tx, today)
+
+        await self.services.store.submit(unit)
         if not self.settings.retention.automatic:
             return
         last = await self.services.store.read(retention.last_purge)
@@ -83,7 +92,7 @@ class Rights:
         if school_id is None:
             for more in self.more_tasks:
                 found += more(connection, today)
-        return found
+        return sorted(found, key=clock.urgency)
 
     async def _watch(self) -> None:
         while True:

@@ -48,7 +48,10 @@ _OTHERS: dict[str, tuple[str, str]] = {
 """What is no student's: the table and which rows are old, with the moment twice."""
 _AUDIT = "SELECT id, student_ids FROM ferpa_audit WHERE at < ? AND id > ? ORDER BY id LIMIT 500"
 _ALL_HELD = "SELECT 1 FROM ferpa_holds WHERE lifted_at IS NULL AND student_id = '' LIMIT 1"
-_WITH_THE_RECORD = ("explanations", "inspections", "amendments", "hearings", "statements", "letters", "special_access")
+_WITH_THE_RECORD = (
+    *("explanations", "inspections", "amendments", "hearings", "statements", "letters", "special_access"),
+    *("study_codes", "study_lookups"),
+)
 
 
 @dataclass(slots=True, kw_only=True)
