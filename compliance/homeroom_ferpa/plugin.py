@@ -104,5 +104,5 @@ class Ferpa:
     async def health(self) -> Health:
         """Whether everything is recorded and sealed, and what is overdue."""
         health = await self.log.health()
-        found = (*await self.rights.findings(), *await self.research.findings())
+        found = [finding for part in (self.access, self.rights, self.research) for finding in await part.findings()]
         return replace(health, findings=(*health.findings, *found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 
 from homeroom import AccessRequest, Connection, Decision, Event, Finding, Outcome, Services, Transaction
@@ -17,6 +17,7 @@ _NOBODYS = frozenset(
 """Actions that show no student's record."""
 
 
+_LATELY = timedelta(days=30)
 _RENEW = "End its entry under /api/v1/compliance/officials and record the new agreement."
 
 
@@ -82,7 +83,7 @@ class Access:
             for recipient in ended
         ]
         if bare:
-            problem = f"{bare} disclosures are on record for which there is no ground on file."
+            problem = f"{bare} disclosures of the last month are on record for which there is no ground on file."
             found.append(Finding(problem=problem, fix="Put each recipient on file as a school official, or stop it."))
         return tuple(found)
 
@@ -126,7 +127,7 @@ def _to_look_at(connection: Connection, today: date) -> tuple[list[str], int]:
         (today.isoformat(),),
     )
     bare = connection.sql(
-        "SELECT count(*) FROM ferpa_ledger WHERE basis = ? AND kind = 'disclosure' AND whole_district = 0",
-        (ledger.UNRECORDED,),
+        "SELECT count(*) FROM ferpa_ledger WHERE basis = ? AND kind = 'disclosure' AND whole_district = 0 AND at >= ?",
+        (ledger.UNRECORDED, (today - _LATELY).isoformat()),
     )
     return [row[0] for row in ended], int(bare[0][0])
