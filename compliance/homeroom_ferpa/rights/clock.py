@@ -33,7 +33,12 @@ def tasks(connection: Connection, today: str, *, alert_day: int, school_id: str 
         for row_id, student_id, due_on, since in connection.sql(f"{text} LIMIT 500", params):
             row = {"kind": kind, "id": row_id, "student_id": student_id, "since": since, "due_on": due_on}
             found.append(row | {"level": _level(kind, row, today, alert_day)})
-    return sorted(found, key=lambda row: (row["due_on"] or "9999", row["since"], row["id"]))
+    return sorted(found, key=urgency)
+
+
+def urgency(row: Row) -> tuple[str, str, str]:
+    """By what tasks are sorted: what is due first comes first, what has no date last."""
+    return row["due_on"] or "9999", row["since"], row["id"]
 
 
 def _level(kind: str, row: Row, today: str, alert_day: int) -> str:

@@ -83,7 +83,7 @@ class Rights:
         if school_id is None:
             for more in self.more_tasks:
                 found += more(connection, today)
-        return found
+        return sorted(found, key=clock.urgency)
 
     async def _watch(self) -> None:
         while True:
