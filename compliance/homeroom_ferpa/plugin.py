@@ -49,7 +49,7 @@ class Ferpa:
         """Begin to record and to seal, to watch the clock, and to look for what is unusual."""
         await self.log.start()
         self.rights.start()
-        self.watch.start()
+        await self.watch.start()
 
     @hookimpl
     async def stop(self) -> None:

@@ -41,6 +41,7 @@ _FACTS = (
 @pytest.fixture
 def store(database_url: str, cipher: Cipher) -> Iterator[Store]:
     with Store(with_tables(database_url), cipher=cipher) as opened:
+        opened.write_now(look.begin)
         yield opened
 
 
@@ -48,6 +49,7 @@ def store(database_url: str, cipher: Cipher) -> Iterator[Store]:
 def lite(sqlite_url: str, cipher: Cipher) -> Iterator[Store]:
     """The same on SQLite alone, for what does not differ."""
     with Store(with_tables(sqlite_url), cipher=cipher) as opened:
+        opened.write_now(look.begin)
         yield opened
 
 
@@ -375,7 +377,9 @@ def test_the_watch_begins_with_what_is_new(sqlite_url: str, cipher: Cipher) -> N
         store.write_now(lambda tx: tx.write_sql(insert))
     migrate.upgrade(sqlite_url, {"ferpa": MIGRATIONS})
     with Store(sqlite_url, cipher=cipher) as store:
-        assert store.read_now(lambda c: look.position(c, "audit")) == 1
+        for _ in range(2):
+            store.write_now(look.begin)
+            assert store.read_now(lambda c: look.position(c, "audit")) == 1
 
 
 # Over HTTP

@@ -276,6 +276,19 @@ async def test_the_districts_date_begins_the_clock_and_settings_name_the_states(
     assert found.problem == "1 tasks of incidents are overdue."
 
 
+async def test_a_clock_that_has_gone_back_keeps_no_flag_from_becoming_an_incident(lite: Served) -> None:
+    store = lite.district.store
+    for student in ("ann", "bob", "dan"):
+        assert (await lite.get(f"~/students/{student}", "admin_north")).status_code == 200
+    earlier = services("ferpa", store=store, clock=FakeClock(now_utc() - timedelta(hours=5)))
+    watch = Watch(CHOSEN, earlier)
+    await watch.look()
+    (flag,) = await items(lite, "~/compliance/anomalies")
+    row = await watch.incident(what="Seen before it was found.", anomaly_ids=[flag["id"]])
+    assert row["discovered_at"] < flag["found_at"]
+    assert {task["level"] for task in row["tasks"]} == {"open"}
+
+
 # Commands
 
 

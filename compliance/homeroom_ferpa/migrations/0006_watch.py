@@ -1,7 +1,7 @@
 """Unusual reading and exports, incidents with the clocks of their states, and what an audit row says of where from.
 
-The watch begins with what is new: rows from before this migration are not judged. Ids, counts and days are in clear;
-what people wrote (`reason`, `what`, `closing`, `how`) is sealed. `seen` holds hashes of students' ids, for counting.
+Ids, counts and days are in clear; what people wrote (`reason`, `what`, `closing`, `how`) is sealed. `seen` holds hashes
+of students' ids, for counting.
 """
 
 _TABLES = {
@@ -40,9 +40,6 @@ def up(migrator, db):
         db.execute_sql(f"CREATE TABLE ferpa_{name} ({columns})")
     for name, columns in _INDEXES.items():
         db.execute_sql(f"CREATE INDEX ferpa_{name}_by ON ferpa_{name} ({columns})")
-    for source, table in (("audit", "ferpa_audit"), ("journal", "journal")):
-        begin = f"INSERT INTO ferpa_watch_positions SELECT '{source}', COALESCE(max(id), 0) FROM {table}"  # noqa: S608 - constants
-        db.execute_sql(begin)
 
 
 def down(migrator, db):

@@ -110,8 +110,18 @@ class _Flag:
     grew: bool = False
 
 
+def begin(tx: Transaction) -> None:
+    """Let the watch begin with what is entered from now on, if it has not begun."""
+    for source, table in (("audit", "ferpa_audit"), ("journal", "journal")):
+        tx.write_sql(
+            "INSERT INTO ferpa_watch_positions (source, position) "  # noqa: S608 - constants
+            f"SELECT ?, COALESCE(max(id), 0) FROM {table} WHERE 1 = 1 ON CONFLICT DO NOTHING",
+            (source,),
+        )
+
+
 def position(connection: Connection, source: str) -> int:
-    """Up to which id the rows of a source ("audit", "journal") were looked at."""
+    """Up to which id the rows of a source ("audit", "journal") were looked at; the watch has begun."""
     return int(connection.sql("SELECT position FROM ferpa_watch_positions WHERE source = ?", (source,))[0][0])
 
 

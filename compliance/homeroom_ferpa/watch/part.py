@@ -30,10 +30,12 @@ class Watch:
         self.services = services
         self.watched = Watched(settings=settings, zone=ZoneInfo(services.time_zone), inside=inside)
         self._at_once = at_once
+        self._begun = False
         self._looking: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin to look, once a minute."""
+    async def start(self) -> None:
+        """Begin to look, once a minute; the first time with what is entered from now on."""
+        await self._begin()
         self._looking = asyncio.create_task(self._run(), name="ferpa-watch")
 
     async def stop(self) -> None:
@@ -49,6 +51,7 @@ class Watch:
 
         Needs no turn among processes: a portion that another has counted meanwhile is not counted again.
         """
+        await self._begin()
         while await self._step():
             pass
         today = self.services.today().isoformat()
@@ -79,7 +82,7 @@ class Watch:
         found = await self._of_flags(anomaly_ids)
         moments = [datetime.fromisoformat(flag["found_at"]) for flag, _ in found]
         incident_id = fresh_id()
-        at = discovered_at or min(moments, default=self.services.clock.now())
+        at = discovered_at or min([self.services.clock.now(), *moments])
         unit = partial(
             incidents.begin,
             incident_id=incident_id,
@@ -178,6 +181,11 @@ class Watch:
             found.append(Finding(problem=problem, fix="GET /api/v1/compliance/incidents?state=open lists them."))
         return found
 
+    async def _begin(self) -> None:
+        if not self._begun:
+            await self.services.store.submit(look.begin)
+            self._begun = True
+
     async def _step(self) -> bool:
         """Look at one portion; whether there may be more."""
         store = self.services.store
@@ -195,6 +203,7 @@ class Watch:
         return before, rows[-1][0] if rows else before, found
 
     def _exports(self, tx: Transaction, events: Sequence[Event]) -> None:
+        look.begin(tx)
         before = look.position(tx, "journal")
         fresh = {event.id: self.watched.of_export(event) for event in events if event.id > before}
         if fresh:
