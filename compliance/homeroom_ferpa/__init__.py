@@ -3,7 +3,8 @@
 log/        the tamper-evident log: Merkle tree, checkpoints, proofs, receipts, the verifier
 access/     who may see whose records and why; consent, directory information, the ledger of disclosures
 rights/     inspection, amendment, hearing, retention, erasure
-reports/    anonymised figures, anomalies and incidents, the compliance report
+watch/      unusual reading and exports, incidents, the clocks of a breach
+reports/    anonymised figures, the compliance report
 research/   study agreements and extracts with record codes
 """
 

@@ -24,6 +24,9 @@ from homeroom_ferpa.rights import Rights
 from homeroom_ferpa.rights import add_commands as add_rights_commands
 from homeroom_ferpa.rights import add_routes as add_rights_routes
 from homeroom_ferpa.settings import FerpaSettings
+from homeroom_ferpa.watch import Watch
+from homeroom_ferpa.watch import add_commands as add_watch_commands
+from homeroom_ferpa.watch import add_routes as add_watch_routes
 
 __all__ = ["Ferpa", "FerpaSettings"]
 
@@ -42,18 +45,21 @@ class Ferpa:
         self.access = Access(services, settings.access)
         self.rights = Rights(settings.rights, services)
         self.research = Research(services=services, settings=settings.reports, notice=settings.access.notice)
-        self.rights.more_tasks.append(studies.tasks)
+        self.watch = Watch(settings.watch, services, inside=settings.access.inside)
+        self.rights.more_tasks += [studies.tasks, self.watch.tasks]
         self.rights.more_looks.append(studies.look)
 
     @hookimpl
     async def start(self) -> None:
-        """Begin to record and to seal, and to watch the clock."""
+        """Begin to record and to seal, to watch the clock, and to look for what is unusual."""
         await self.log.start()
         self.rights.start()
+        await self.watch.start()
 
     @hookimpl
     async def stop(self) -> None:
         """End that; what was recorded last is sealed first."""
+        await self.watch.stop()
         await self.rights.stop()
         await self.log.stop()
 
@@ -69,6 +75,7 @@ class Ferpa:
         add_log_routes(pages, self.log)
         add_access_routes(pages, self.access)
         add_rights_routes(pages, self.rights)
+        add_watch_routes(pages, self.watch)
         add_reports_routes(pages, self.services, self.settings.reports)
         add_research_routes(pages, self.research)
         return Routes(prefix="/api/v1/compliance", blueprint=pages)
@@ -76,8 +83,9 @@ class Ferpa:
     @hookimpl
     def commands(self) -> click.Group:
         """`homeroom audit` and `homeroom compliance`."""
-        compliance = click.Group("compliance", help="What the law asks: what is kept how long, and who is erased.")
+        compliance = click.Group("compliance", help="What the law asks: what is kept, who is erased, what went wrong.")
         add_rights_commands(compliance, self.rights)
+        add_watch_commands(compliance, self.watch)
         add_reports_commands(compliance, self.services, self.settings.reports)
         add_research_commands(compliance, self.research)
         return click.Group("ferpa", commands={"audit": audit_group(self.log), "compliance": compliance})
@@ -98,11 +106,13 @@ class Ferpa:
         """Take over what has been committed."""
         await self.access.consume(events)
         await self.rights.heard(events)
+        await self.watch.heard(events)
         return await self.log.consume(events)
 
     @hookimpl
     async def health(self) -> Health:
         """Whether everything is recorded and sealed, and what is overdue."""
         health = await self.log.health()
-        found = [finding for part in (self.access, self.rights, self.research) for finding in await part.findings()]
+        parts = (self.access, self.rights, self.watch, self.research)
+        found = [finding for part in parts for finding in await part.findings()]
         return replace(health, findings=(*health.findings, *found))

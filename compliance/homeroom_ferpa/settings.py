@@ -8,6 +8,7 @@ from homeroom_ferpa.access.settings import AccessSettings
 from homeroom_ferpa.log.settings import LogSettings
 from homeroom_ferpa.reports.settings import ReportsSettings
 from homeroom_ferpa.rights.settings import RightsSettings
+from homeroom_ferpa.watch.settings import WatchSettings
 
 
 class FerpaSettings(BaseModel):
@@ -18,4 +19,5 @@ class FerpaSettings(BaseModel):
     log: LogSettings = Field(default_factory=LogSettings)
     access: AccessSettings = Field(default_factory=AccessSettings)
     rights: RightsSettings = Field(default_factory=RightsSettings)
+    watch: WatchSettings = Field(default_factory=WatchSettings)
     reports: ReportsSettings = Field(default_factory=ReportsSettings)

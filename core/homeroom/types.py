@@ -204,6 +204,7 @@ class AccessRequest:
     request_id: str | None = None
     recipient: str | None = None  # a plugin's name when data is handed to one, or a message goes out through one
     fields: tuple[str, ...] = ()  # by name, where they are known beforehand: those of a hand-out to a plugin
+    network: str | None = None  # a keyed hash of the network that a request over HTTP came from, never its address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,8 +125,8 @@ ferpa_ledger          O: id event_id at via kind interest basis exempt fields wh
                       | O: standing_id request_id inquired_at told_at | L: party actor_id
 ferpa_ledger_students L: student_id | O: entry_id | E: copy
 ferpa_redisclosures   O: id entry_id party interest disclosed_on recorded_at | L: recorded_by
-ferpa_audit           O: id key at kind action purpose basis class_id fields rows request_id reason
-                      | L: actor student_ids recipient
+ferpa_audit           O: id key at kind action purpose basis class_id fields rows request_id reason credential
+                      | L: actor student_ids recipient | S: place
 ferpa_log_tiles       O: level number refs last_audit last_journal | S: hashes
 ferpa_log_checkpoints O: number size at last_audit last_journal note | S: root
 ferpa_log_keys        O: since key_id name public | S: sealed
@@ -148,6 +148,15 @@ ferpa_purges          O: id at counts skipped | L: by
 ferpa_erasures        O: at why | L: person_id by
 ferpa_special_access  O: id accessed_on purpose recorded_at | L: student_id party recorded_by
 ferpa_turns           O: name holder until
+ferpa_watch_positions O: source position
+ferpa_watch_tallies   O: kind span first_id last_id began_at last_at rows entries | L: who | S: seen
+ferpa_watch_places    O: credential family at row_id left_at left_id | S: place left_place
+ferpa_anomalies       O: id kind credential span state found_at began_at last_at rows students first_id last_id entries
+                      | O: settled_at incident_id act | L: who settled_by | T: reason
+ferpa_incidents       O: id discovered_at discovered_on at_vendor states everybody state opened_at closed_at act
+                      | L: opened_by closed_by | T: what closing
+ferpa_incident_students L: student_id | O: incident_id
+ferpa_incident_tasks  O: incident_id clock due_on state done_on done_at alerted_at overdue_at act | L: done_by | T: how
 ferpa_figures         O: number since until small_cell review cells published_at
 ferpa_studies         O: id organisation purpose scope data data_since data_until first_day last_day destroy_by
                       | O: destroy_how agreement signed_on recorded_at reminded_at overdue_at ended_at destroyed_on

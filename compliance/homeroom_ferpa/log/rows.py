@@ -3,6 +3,8 @@
 An entry's bytes are a JSON array in UTF-8 without spaces or line ends: the word for its kind, then the row's columns in
 the order below, each as it is stored (numbers as numbers, texts as strings with only what JSON demands escaped, an
 empty column as null; columns that hold JSON themselves stay one string). So no byte of a row can change unseen.
+A row in which one of its `later` columns is filled has a word of its own and these columns at its end, so that rows
+from before there were such columns keep their bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from homeroom import AccessRequest, Connection, Outcome, Transaction
+from homeroom import AccessRequest, Connection, Identity, Outcome, Transaction
 
 JOURNAL, AUDIT = 1, 2
 """The byte that says of which table an entry's row is."""
@@ -32,17 +34,22 @@ class Source:
     table: str
     word: str
     columns: tuple[str, ...]
+    later: tuple[str, ...] = ()
+    later_word: str = ""
 
     def after(self, connection: Connection, row_id: int, limit: int, upto: int | None = None) -> list[tuple[Any, ...]]:
         """The rows with ids above `row_id` (and not above `upto`), in order, at most `limit`."""
-        text = f"SELECT {', '.join(self.columns)} FROM {self.table} WHERE id > ?"  # noqa: S608 - constants
+        text = f"SELECT {', '.join((*self.columns, *self.later))} FROM {self.table} WHERE id > ?"  # noqa: S608 - constants
         if upto is None:
             return connection.sql(f"{text} ORDER BY id LIMIT ?", (row_id, limit))
         return connection.sql(f"{text} AND id <= ? ORDER BY id LIMIT ?", (row_id, upto, limit))
 
     def leaf(self, row: tuple[Any, ...]) -> bytes:
         """The bytes that stand for a row."""
-        return orjson.dumps((self.word, *row))
+        width = len(self.columns)
+        if any(value is not None for value in row[width:]):
+            return orjson.dumps((self.later_word, *row))
+        return orjson.dumps((self.word, *row[:width]))
 
 
 SOURCES: Mapping[int, Source] = {
@@ -61,10 +68,12 @@ SOURCES: Mapping[int, Source] = {
             *("id", "key", "at", "actor", "kind", "action", "purpose", "basis", "student_ids", "class_id", "fields"),
             *("rows", "request_id", "recipient", "reason"),
         ),
+        later=("credential", "place"),
+        later_word="homeroom.audit.2",
     ),
 }
 
-_ENTRY = tuple(name for name in SOURCES[AUDIT].columns if name != "id")
+_ENTRY = tuple(name for name in (*SOURCES[AUDIT].columns, *SOURCES[AUDIT].later) if name != "id")
 _INSERT = (
     f"INSERT INTO ferpa_audit ({', '.join(_ENTRY)}) VALUES ({', '.join('?' * len(_ENTRY))}) "  # noqa: S608 - constants
     "ON CONFLICT (key) DO NOTHING"
@@ -89,7 +98,18 @@ def entry_of(request: AccessRequest, outcome: Outcome) -> dict[str, Any]:
         "request_id": request.request_id,
         "recipient": request.recipient,
         "reason": outcome.reason[:_LONGEST_REASON] or None,
+        "credential": _credential(request.identity),
+        "place": request.network,
     }
+
+
+def _credential(identity: Identity | None) -> str | None:
+    """What was shown to get in: "key:…" or "session:…" with its id, which opens nothing."""
+    if identity is None:
+        return None
+    if identity.kind == "service":
+        return f"key:{identity.subject}"
+    return None if identity.session_id is None else f"session:{identity.session_id}"
 
 
 def enter(tx: Transaction, entry: Mapping[str, Any]) -> None:

@@ -37,7 +37,7 @@ def tasks(connection: Connection, today: str, *, alert_day: int, school_id: str 
 
 
 def urgency(row: Row) -> tuple[str, str, str]:
-    """Sorts tasks, the most urgent first."""
+    """By what tasks are sorted: what is due first comes first, what has no date last."""
     return row["due_on"] or "9999", row["since"], row["id"]
 
 

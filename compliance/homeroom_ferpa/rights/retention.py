@@ -20,6 +20,7 @@ from homeroom_ferpa.log import rows as audit_rows
 from homeroom_ferpa.rights import inspections
 from homeroom_ferpa.rights.common import Row, fetch, fresh_id, iso, later, put
 from homeroom_ferpa.rights.settings import Retention
+from homeroom_ferpa.watch import anomalies
 
 EVERYBODY = ""
 """In a hold: every student of the district."""
@@ -324,7 +325,12 @@ def _audit(connection: Connection, before: str, after: int) -> tuple[list[int], 
         return [], {EVERYBODY: "legal-hold"}, page[-1][0]
     named = sorted({student for _, students in page for student in students})
     held = {student: reason for student in named if (reason := why_not(connection, student)) is not None}
-    return [row_id for row_id, students in page if held.keys().isdisjoint(students)], held, page[-1][0]
+    ids = [row_id for row_id, students in page if held.keys().isdisjoint(students)]
+    evidence = anomalies.evidence(connection)
+    free = [row_id for row_id in ids if not any(first <= row_id <= last for first, last in evidence)]
+    if len(free) < len(ids):
+        held[EVERYBODY] = "open-anomaly"
+    return free, held, page[-1][0]
 
 
 def _others(kind: str, before: str) -> Callable[[Transaction], int]:

@@ -25,7 +25,7 @@ from quart import Response, current_app, g, request
 from quart_schema import document_headers, document_querystring, document_request, document_response, tag
 
 from homeroom import gate
-from homeroom.api.peer import is_local
+from homeroom.api.peer import client_address, is_local, network_of
 from homeroom.api.problem import FieldError, Invalid
 from homeroom.auth.access import Place, check, today_in
 from homeroom.auth.rules import RULES
@@ -135,6 +135,7 @@ class Call:
     caller: Caller | None
     place: Place
     request_id: str
+    network: str | None = None
     late: bool = False
     identity: Identity | None = None
     granted: gate.Granted = field(default_factory=gate.Granted)
@@ -165,6 +166,7 @@ class Call:
             student_ids=frozenset({place.student_id} if place.student_id else ()),
             class_id=place.class_id,
             request_id=self.request_id,
+            network=self.network,
         )
 
     @property
@@ -322,6 +324,7 @@ async def _serve(declared: Operation, handler: Handler, path: dict[str, Any]) ->
         caller=caller,
         place=declared.of.place(path, given.get("body"), given.get("query")),
         request_id=g.get("request_id") or new_id(),
+        network=_network(district) if caller and district.host.implements("audit") else None,
         late=declared.late and not district.host.implements("authorize"),
     )
     actor_id = caller.subject if caller else None
@@ -353,6 +356,15 @@ async def _limit(district: District, subject: str) -> None:
 
 def _is_local(district: District) -> bool:
     return is_local(request.remote_addr, request.headers, district.settings.server.trusted_proxies)
+
+
+def _network(district: District) -> str | None:
+    """Where the request came from, as plugins are told it: which kind of address, under which key, and the hash."""
+    address = client_address(request.remote_addr, request.headers, district.settings.server.trusted_proxies)
+    network, cipher = network_of(address), district.store.cipher
+    if network is None:
+        return None
+    return f"{network.version}.{cipher.key_id}.{cipher.lookup('network', str(network))[:20]}"
 
 
 async def _given(declared: Operation) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Protocol
 
+_NETWORK_BITS = {4: 24, 6: 48}
+
 FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Real-Ip")
 
 
@@ -27,6 +29,17 @@ def client_address(peer: str | None, headers: Headers, trusted: Sequence[str]) -
         if not _within(hop, trusted):
             break
     return address
+
+
+def network_of(address: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """The network around a client's address: the /24 of an IPv4 address, the /48 of an IPv6 one; None for neither."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return ipaddress.ip_network((parsed, _NETWORK_BITS[parsed.version]), strict=False)
 
 
 def is_local(peer: str | None, headers: Headers, trusted: Sequence[str]) -> bool:
