@@ -93,7 +93,8 @@ class Consumer:
                     self.error, wait = str(exc), _IDLE_SECONDS
                 if wait:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._news.wait(), wait)
+                        async with asyncio.timeout(wait):
+                            await self._news.wait()
         finally:
             stop_listening()
 

@@ -142,7 +142,8 @@ class District:
         """Do here what an administrator decided in another process: at once when the journal says so."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._switched.wait(), FOLLOW_SECONDS)
+                async with asyncio.timeout(FOLLOW_SECONDS):
+                    await self._switched.wait()
             self._switched.clear()
             try:
                 await self.host.follow()

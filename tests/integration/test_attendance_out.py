@@ -222,6 +222,22 @@ async def test_one_process_at_a_time_sends_and_another_goes_on_when_it_stops(sto
     await second.stop()
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_news_at_the_moment_at_which_it_is_to_stop_does_not_keep_it_going(
+    store: Store, tail: Tail, turns: int
+) -> None:
+    one = out(store)
+    begun = sender(one, tail)
+    running = asyncio.create_task(begun.run())
+    await until(lambda: begun._begun and bool(begun._news._waiters))
+    begun._news.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    running.cancel()
+    _, still = await asyncio.wait([running], timeout=5)
+    assert not still
+
+
 async def test_a_push_that_is_cut_short_by_the_server_stopping_goes_again_under_the_same_keys(
     store: Store, tail: Tail
 ) -> None:
@@ -236,7 +252,8 @@ async def test_a_push_that_is_cut_short_by_the_server_stopping_goes_again_under_
 
     one.sis.push = hangs  # type: ignore[method-assign]
     running = asyncio.create_task(sender(one, tail).run())
-    await asyncio.wait_for(under_way.wait(), 10)
+    async with asyncio.timeout(10):
+        await under_way.wait()
     await end(running)
     one.sis.push = push  # type: ignore[method-assign]
     await sender(one, tail).step()

@@ -78,7 +78,8 @@ class AttendanceOut:
                     log.error("attendance_out_failed", connector=self.connector, error=self.error)
                 await asyncio.sleep(self._pace)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await self._news.wait()
         finally:
             stop_listening()
 

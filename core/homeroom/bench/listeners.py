@@ -127,7 +127,8 @@ class _Crowd:
             async with gate:
                 socket = _Socket(self, token)
                 await loop.create_connection(lambda: socket, HOST, self.side.port)
-                await asyncio.wait_for(socket.ready.wait(), _OPENING)
+                async with asyncio.timeout(_OPENING):
+                    await socket.ready.wait()
                 if self.problems:
                     raise CannotMeasure(self.problems[0])
                 self.sockets.append(socket)
@@ -157,7 +158,8 @@ class _Crowd:
             return
         self.posted += 1
         try:
-            await asyncio.wait_for(self.all_got.wait(), self.patience)
+            async with asyncio.timeout(self.patience):
+                await self.all_got.wait()
         except TimeoutError:
             return  # counted as lost at the end
         if not warm:

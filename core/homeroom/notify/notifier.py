@@ -224,7 +224,8 @@ class Notifier:
                 continue
             await asyncio.sleep(_PACE_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await wake.wait()
 
     def _heard(self, event: Event) -> None:
         if event.kind in cases.KINDS or event.kind.startswith("notification.rule"):

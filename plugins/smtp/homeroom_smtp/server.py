@@ -130,7 +130,8 @@ class MailServer:
         idle, self._idle = self._idle, []
         for client, _ in idle:
             with contextlib.suppress(SMTPException, OSError, TimeoutError):
-                await asyncio.wait_for(client.quit(), 1)
+                async with asyncio.timeout(1):
+                    await client.quit()
             client.close()
 
     @contextlib.asynccontextmanager

@@ -68,7 +68,8 @@ class Courier:
                 wait = _TROUBLE_SECONDS
             if wait:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.news.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await self.news.wait()
 
     async def step(self) -> float:
         """Send what is due, if it is this process's turn; gives how long to wait for more, in seconds."""
