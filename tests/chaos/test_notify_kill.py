@@ -34,9 +34,11 @@ from homeroom_sendgrid import SendGrid
 from homeroom_sendgrid.simulator import SendGridSimulator
 from homeroom_twilio import Twilio
 from homeroom_twilio.simulator import TwilioSimulator
+from tests.services import killed_notifier
 from tests.services.families import on_monday
 from tests.services.judge import on_loopback
-from tests.services.killed_notifier import ASK_AFTER, KEY, Life, Nursery, settings_of
+from tests.services.killed_notifier import ASK_AFTER, KEY, Life, settings_of
+from tests.services.nursery import Nursery
 from tests.services.outbox import absent, check
 from tests.services.post_office import PostOffice, post_office
 
@@ -157,7 +159,7 @@ class World:
     def _begin(self, where: str, times: int) -> None:
         past = iso(now_utc() - timedelta(seconds=1))  # the lease of who was killed has run out
         self.store.write_now(lambda tx: tx.write_sql("UPDATE leases SET until = ?", (past,)))
-        self.nursery.begin(Life(**{**vars(self.life), "where": where, "times": times}))
+        self.nursery.begin(**{**vars(self.life), "where": where, "times": times})
 
 
 async def _until(done: Callable[[], bool], seconds: float) -> None:
@@ -202,7 +204,7 @@ async def _with_twilio_and_sendgrid(url: str, folder: Path, random: Random) -> A
         store = open_.enter_context(Store(url, cipher=Cipher([KEY])))
         later.app = await enter(_reports(store, life))
         sendgrid.set_up_callbacks(f"{public_url}/plugins/sendgrid")
-        nursery = open_.enter_context(Nursery(folder / "notifier.log"))
+        nursery = open_.enter_context(Nursery(killed_notifier.__name__, folder / "notifier.log"))
         armed.kill = nursery.kill
         for one in simulators.values():
             open_.push_async_callback(one.called_back)
@@ -243,7 +245,8 @@ async def _with_smtp(url: str, folder: Path, random: Random) -> AsyncIterator[Wo
     async with post_office(office) as port:
         section = {"host": "127.0.0.1", "port": port, "security": "none", "from_email": "school@district.example"}
         life = Life(url=url, public_url="http://127.0.0.1:9", plugins={"smtp": section})
-        with Store(url, cipher=Cipher([KEY])) as store, Nursery(folder / "notifier.log") as nursery:
+        log = folder / "notifier.log"
+        with Store(url, cipher=Cipher([KEY])) as store, Nursery(killed_notifier.__name__, log) as nursery:
             armed.kill = nursery.kill
 
             def counted() -> Counter[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import signal
 from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -17,12 +19,15 @@ from homeroom.store import Connection, Store, now_utc
 from homeroom.store import models as m
 from homeroom.store.migrate import upgrade
 from homeroom.testing.district import write_bundle
-from tests.services.killed_sync import CIPHER, killed_sync
+from tests.services import killed_sync
+from tests.services.killed_sync import CIPHER
+from tests.services.nursery import Nursery
 from tests.services.scripted_sis import ROSTER
 
 STUDENTS = 40
 Told = dict[str, Counter[tuple[Any, ...]]]
 Unkilled = tuple[list[int], Told]
+"""How many statements each bundle takes without a kill, and what comes of all of them."""
 _OF_THE_MOMENT = {"changed_at", "value", "lookup"}
 
 
@@ -80,26 +85,49 @@ def _as_told(connection: Connection) -> Told:
     return found
 
 
+class Syncs:
+    """Syncs in processes that may be killed."""
+
+    def __init__(self, nursery: Nursery, folder: Path) -> None:
+        self._nursery = nursery
+        self._told = folder / "statements.txt"
+
+    def run(self, url: str, bundle: Path, *, run_id: str | None = None, after: int | None = None) -> int | None:
+        """One sync, killed `after` so many statements: how many it made, or None where it was killed."""
+        self._nursery.begin(url=url, bundle=str(bundle), run_id=run_id, after=after, told=str(self._told))
+        return None if self._nursery.ended() == signal.SIGKILL else int(self._told.read_text())
+
+
 @pytest.fixture(scope="module")
-def unkilled(bundles: list[Path]) -> Unkilled:
-    """How many statements each bundle takes without a kill, and what comes of all of them."""
+def syncs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Syncs]:
+    """The processes."""
+    folder = tmp_path_factory.mktemp("syncs")
+    with Nursery(killed_sync.__name__, folder / "syncs.log") as nursery:
+        yield Syncs(nursery, folder)
+
+
+@pytest.fixture(scope="module")
+def unkilled(bundles: list[Path], syncs: Syncs) -> Unkilled:
+    """A run of each bundle that nobody kills."""
     url = f"sqlite:///{bundles[0].parent / 'unkilled.db'}"
     upgrade(url)
-    statements = [killed_sync(url, bundle) or 0 for bundle in bundles]
+    statements = [syncs.run(url, bundle) or 0 for bundle in bundles]
     with Store(url, cipher=CIPHER) as store:
         return statements, store.read_now(_as_told)
 
 
-def _killed_again_and_again(url: str, bundle: Path, statements: int, kills: int, random: Random) -> int:
+def _killed_again_and_again(
+    syncs: Syncs, url: str, bundle: Path, *, statements: int, kills: int, random: Random
+) -> int:
     """Sync `bundle`, killed at random points that lie all over the run; gives how often it was killed."""
     points = sorted(random.sample(range(3, statements), kills))
     killed = 0
     run_id: str | None = None
     for number, point in enumerate(points):
         before = points[number - 1] if number else 0
-        killed += killed_sync(url, bundle, run_id=run_id, after=max(3, point - before)) is None
+        killed += syncs.run(url, bundle, run_id=run_id, after=max(3, point - before)) is None
         run_id = _left_behind(url, resume=random.random() < 0.7)  # some begin anew
-    killed_sync(url, bundle, run_id=run_id)
+    syncs.run(url, bundle, run_id=run_id)
     return killed
 
 
@@ -123,20 +151,20 @@ def _check(url: str, expected: Told) -> None:
 
 
 async def test_a_sync_killed_at_twenty_random_points_ends_as_one_that_was_never_killed(
-    sqlite_url: str, bundles: list[Path], unkilled: Unkilled
+    sqlite_url: str, syncs: Syncs, bundles: list[Path], unkilled: Unkilled
 ) -> None:
-    await asyncio.to_thread(_killed_and_compared, sqlite_url, bundles, unkilled, kills=10)
+    await asyncio.to_thread(_killed_and_compared, syncs, sqlite_url, bundles, unkilled, kills=10)
 
 
-async def test_on_postgresql_too(postgres_url: str, bundles: list[Path], unkilled: Unkilled) -> None:
-    await asyncio.to_thread(_killed_and_compared, postgres_url, bundles, unkilled, kills=2)
+async def test_on_postgresql_too(postgres_url: str, syncs: Syncs, bundles: list[Path], unkilled: Unkilled) -> None:
+    await asyncio.to_thread(_killed_and_compared, syncs, postgres_url, bundles, unkilled, kills=2)
 
 
-def _killed_and_compared(url: str, bundles: list[Path], unkilled: Unkilled, *, kills: int) -> None:
+def _killed_and_compared(syncs: Syncs, url: str, bundles: list[Path], unkilled: Unkilled, *, kills: int) -> None:
     random = Random(kills)
     statements, expected = unkilled
     done = [
-        _killed_again_and_again(url, bundle, count, kills, random)
+        _killed_again_and_again(syncs, url, bundle, statements=count, kills=kills, random=random)
         for bundle, count in zip(bundles, statements, strict=True)
     ]
     assert done == [kills, kills]

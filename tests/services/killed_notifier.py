@@ -1,9 +1,4 @@
-"""Processes that send messages as `homeroom worker` does, each of which ends itself as `kill -9` would where told.
-
-    python -m tests.services.killed_notifier
-
-reads a line of JSON for each process, begins it, prints its id, and the signal that ended it once it has ended. All of
-them are children of this one, which has imported everything before: so they begin in a moment.
+"""Processes that send messages as `homeroom worker` does, for a nursery, each of which may end itself on its way.
 
 `where` is "claimed" (a turn has claimed messages), "begun" (the attempt is kept, nothing has left), "answered" (the
 vendor's answer is there, and not kept), "statement" (of the database's writer), or "" for one that goes on until it is
@@ -13,17 +8,13 @@ killed; `times` is at which time of these it ends.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import time
-from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -45,64 +36,6 @@ class Life:
     plugins: Mapping[str, Mapping[str, Any]]
     where: str = ""
     times: int = 1
-
-
-class Nursery:
-    """Begins processes, one after the other; `pid` is the present one's."""
-
-    def __init__(self, log: Path) -> None:
-        self.pid = 0
-        self._log = log
-        self._file: IO[bytes] | None = None
-        self._parent: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self._file = self._log.open("wb")
-        self._parent = subprocess.Popen(
-            [sys.executable, "-m", "tests.services.killed_notifier"],
-            cwd=Path(__file__).parents[2],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._file,
-        )
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        assert self._parent is not None
-        assert self._file is not None
-        self.kill()
-        self._parent.kill()
-        self._parent.communicate()
-        self._file.close()
-
-    def begin(self, life: Life) -> None:
-        """Begin a process; `ended` waits for its end."""
-        self._say(json.dumps(vars(life)))
-        self.pid = self._hear()
-
-    def ended(self) -> int:
-        """The signal that ended the present process; 0 when it ended by itself."""
-        ended = self._hear()
-        self.pid = 0
-        return ended
-
-    def kill(self) -> None:
-        """End the present process, if there is one; `ended` tells when it has."""
-        if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
-
-    def _say(self, line: str) -> None:
-        assert self._parent is not None
-        assert self._parent.stdin is not None
-        self._parent.stdin.write(line.encode() + b"\n")
-        self._parent.stdin.flush()
-
-    def _hear(self) -> int:
-        assert self._parent is not None
-        assert self._parent.stdout is not None
-        line = self._parent.stdout.readline()
-        assert line, self._log.read_text(errors="replace")[-3000:]
-        return int(line)
 
 
 def settings_of(life: Life) -> Settings:
@@ -158,18 +91,6 @@ async def _live(life: Life) -> None:
     await asyncio.Event().wait()
 
 
-def _main() -> None:
-    for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what it logs is no answer of ours
-            asyncio.run(_live(Life(**json.loads(line))))
-        sys.stdout.write(f"{pid}\n")
-        sys.stdout.flush()
-        _, status = os.waitpid(pid, 0)
-        sys.stdout.write(f"{os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0}\n")
-        sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    _main()
+def live(**life: Any) -> None:
+    """Be one of them."""
+    asyncio.run(_live(Life(**life)))

@@ -1,9 +1,7 @@
-"""A sync of a OneRoster bundle in a process of its own, which ends itself as `kill -9` would, after so many statements.
-
-    python -m tests.services.killed_sync URL BUNDLE RUN_ID|- STATEMENTS|-
+"""A sync of a OneRoster bundle in a process of a nursery, which ends itself after so many statements.
 
 With a run's id that run is resumed. The statements are the writer's: a transaction is cut off before, in the middle of
-and after its COMMIT. Without a number the run comes to its end, and the number of its statements is printed.
+and after its COMMIT. Without a number the run comes to its end.
 """
 
 from __future__ import annotations
@@ -11,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -26,16 +22,6 @@ from homeroom_oneroster import connector
 
 CIPHER = Cipher([bytes(range(32))])
 _ROWS = 10  # of a page and of a unit: so that a small district has many of both
-
-
-def killed_sync(url: str, bundle: Path, *, run_id: str | None = None, after: int | None = None) -> int | None:
-    """Run it in a process of its own: the number of statements, or None when it was killed. Raises when it failed."""
-    command = [sys.executable, "-m", "tests.services.killed_sync", url, str(bundle), run_id or "-", str(after or "-")]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
-    if done.returncode == -signal.SIGKILL:
-        return None
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout)
 
 
 class _Counted:
@@ -55,20 +41,21 @@ class _Counted:
         return self._execute(*given, **named)
 
 
-async def _main(url: str, bundle: str, run_id: str, most: str) -> None:
+async def _sync(url: str, bundle: str, run_id: str | None, after: int | None) -> int:
     connector.PAGE = _ROWS
     for module in (apply, staging):
         vars(module)["UNIT"] = _ROWS
     with Store(url, cipher=CIPHER) as store:
-        counted = _Counted(store, None if most == "-" else int(most))
+        counted = _Counted(store, after)
         source = connector.Connector(Path(bundle))
-        if run_id == "-":
+        if run_id is None:
             result = await sync.run(store, "oneroster", source)
         else:
             result = await sync.resume(store, run_id, source)
     assert result.status == "done", result.reason
-    sys.stdout.write(str(counted.done))
+    return counted.done
 
 
-if __name__ == "__main__":
-    asyncio.run(_main(*sys.argv[1:]))
+def live(*, url: str, bundle: str, run_id: str | None, after: int | None, told: str) -> None:
+    """Be one of them; the number of statements is written to the file `told`."""
+    Path(told).write_text(str(asyncio.run(_sync(url, bundle, run_id, after))))
