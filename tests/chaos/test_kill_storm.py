@@ -7,17 +7,21 @@ import contextlib
 import json
 from pathlib import Path
 
+import pytest
+
 from homeroom.store import Store
 from tests.services.server import ServerProcess, settings_for
 from tests.services.storm import SESSION, Board, Storm, gather_class, kept
 from tests.services.waiting import until
 
-KILLS = 10
 STUDENTS = 660
 BOARDS = 3
 
 
-async def test_ten_kills_in_a_storm_of_check_ins_lose_and_double_nothing(database_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.long)])
+async def test_kills_in_a_storm_of_check_ins_lose_and_double_nothing(
+    database_url: str, tmp_path: Path, kills: int
+) -> None:
     settings = settings_for(database_url)
     with Store(database_url, cipher=settings.cipher()) as store:
         tokens = await asyncio.to_thread(gather_class, store, settings, STUDENTS)
@@ -28,8 +32,8 @@ async def test_ten_kills_in_a_storm_of_check_ins_lose_and_double_nothing(databas
         watching = [asyncio.create_task(board.watch()) for board in boards]
         await until(lambda: all(board.hellos for board in boards))
         blowing = asyncio.create_task(storm.blow())
-        for kill in range(1, KILLS + 1):
-            await until(lambda many=kill * STUDENTS // (KILLS + 2): storm.checked_in >= many, 60)  # type: ignore[misc]
+        for kill in range(1, kills + 1):
+            await until(lambda many=kill * STUDENTS // (kills + 2): storm.checked_in >= many, 60)  # type: ignore[misc]
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.start)
         await blowing
@@ -50,7 +54,7 @@ async def test_ten_kills_in_a_storm_of_check_ins_lose_and_double_nothing(databas
         assert len(board.seen) == STUDENTS, f"{STUDENTS - len(set(board.seen))} missing, {len(board.seen)} shown"
         assert set(board.seen) == set(tokens)
         assert board.hellos == 1
-        assert board.connections > KILLS // 2
+        assert board.connections > kills // 2
 
 
 async def test_clients_that_hang_up_in_the_middle_lose_nothing(database_url: str, tmp_path: Path) -> None:

@@ -334,7 +334,7 @@ def _state_of(connection: Any) -> list[tuple[str, str]]:
 
 
 async def test_twilio_and_sendgrid_count_each_message_once(sqlite_url: str, tmp_path: Path) -> None:
-    await _twilio_and_sendgrid(sqlite_url, tmp_path, seed=4, kills=10, messages=500)
+    await _twilio_and_sendgrid(sqlite_url, tmp_path, seed=4, kills=5, messages=500)
 
 
 @pytest.mark.long
@@ -343,7 +343,7 @@ async def test_on_postgresql_too(postgres_url: str, tmp_path: Path) -> None:
 
 
 async def test_a_mail_server_counts_none_twice_and_what_is_not_known_is_said(sqlite_url: str, tmp_path: Path) -> None:
-    await _smtp(sqlite_url, tmp_path, seed=6, kills=6, messages=200)
+    await _smtp(sqlite_url, tmp_path, seed=6, kills=5, messages=200)
 
 
 @pytest.mark.long

@@ -25,7 +25,7 @@ from homeroom.store import models as m
 SHORT = ("--absences", "40", "--checkins", "40", "--json")
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def test_messages_stand_beside_the_bare_insertion_of_the_same_rows_and_none_is_lost_or_doubled(
     tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:

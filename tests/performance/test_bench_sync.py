@@ -28,7 +28,7 @@ def bench(folder: Path, *arguments: str) -> dict[str, Any]:
     return told
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def test_a_sync_stands_beside_the_bare_insertion_of_the_same_rows(
     tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
