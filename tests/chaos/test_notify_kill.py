@@ -46,6 +46,7 @@ SLOWEST_REPORT = 2.5  # seconds
 GRACE_MINUTES = 0.1  # six seconds: longer than any report takes
 STEPS = ("claimed", "begun", "answered", "statement", "taken")
 PACE_SECONDS = 1.5
+_PATIENCE = 60  # seconds in which a process must come to the step at which it ends
 LATE = 30  # mails that are held back: SendGrid's silence counts only while it tells of later ones
 
 
@@ -134,7 +135,8 @@ class World:
         """Begin a process that ends at this step, and wait until it has."""
         self.armed.left = times if where == "taken" else 0
         await asyncio.to_thread(self._begin, "" if where == "taken" else where, times)
-        ended = await asyncio.to_thread(self.nursery.ended)
+        async with asyncio.timeout(_PATIENCE):
+            ended = await asyncio.to_thread(self.nursery.ended)
         assert ended == signal.SIGKILL
         self.killed[where] += 1
 

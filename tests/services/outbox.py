@@ -19,12 +19,16 @@ _COUNTED = (None, "accepted", "delivered", "failed")
 
 
 async def absent(families: Families, *students: str, guardians: Sequence[str] = ("mother",), **rule: Any) -> None:
-    """Put a message about each student into the outbox, one for each guardian, due now and not sent yet."""
+    """Put a message about each student into the outbox, one for each guardian, due now and not sent yet.
+
+    Somebody else has come, so that the roll is one.
+    """
     families.rule("absence", delay_minutes=0, **rule)
     for student in students:
         families.student(student, *(f"{student}_{guardian}" for guardian in guardians))
+    came = families.student("the_one_who_came")
     await families.tick()
-    statuses: dict[str, Any] = dict.fromkeys(students, "absent")
+    statuses: dict[str, Any] = {**dict.fromkeys(students, "absent"), came: "present"}
     families.mark(families.open(), **statuses)
     await families.notifier.look()
 
