@@ -282,8 +282,9 @@ async def test_more_events_than_one_look_holds_are_all_seen(
     names = [f"s{number}" for number in range(7)]
     for name in names:
         families.student(name, f"{name}_mother")
+    came = families.student("somebody")
     await families.tick()
-    statuses: dict[str, Status] = dict.fromkeys(names, "absent")
+    statuses: dict[str, Status] = {**dict.fromkeys(names, "absent"), came: "present"}
     families.mark(families.open(), **statuses)
     await families.move(1)
     assert sorted(recipient for _, recipient, _ in told(families)) == [f"{name}_mother" for name in names]

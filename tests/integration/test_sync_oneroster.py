@@ -21,9 +21,9 @@ from homeroom.store import Store
 from homeroom.store import models as m
 from homeroom.store.cipher import Cipher
 from homeroom.store.database import sqlite_path
-from homeroom.sync import DiffRow, RunResult
+from homeroom.sync import DiffRow, RunResult, apply, staging
 from homeroom.testing.district import DistrictSummary, write_bundle
-from homeroom_oneroster import Connector, users
+from homeroom_oneroster import Connector, connector, users
 from tests.services.scripted_sis import everything
 
 Edit = Callable[[dict[str, str]], dict[str, str] | None]
@@ -450,10 +450,13 @@ async def _peak(url: str, cipher: Cipher, source: Path) -> int:
 async def test_memory_does_not_grow_with_the_file(
     sqlite_url: str, tmp_path: Path, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four times the rows, the same peak: the first size is already above every page, unit and share."""
-    monkeypatch.setattr(users, "SHARE", 64 * 1024)
+    """Three times the rows, the same peak: the first size is already above every page, unit and share."""
+    monkeypatch.setattr(users, "SHARE", 16 * 1024)
+    monkeypatch.setattr(connector, "PAGE", 100)
+    for module in (apply, staging):
+        monkeypatch.setattr(module, "UNIT", 100)
     peaks = []
-    for students in (600, 2400):
+    for students in (400, 1200):
         source = tmp_path / f"b{students}"
         write_bundle(source, students=students)
         url = f"sqlite:///{tmp_path / f'{students}.db'}"

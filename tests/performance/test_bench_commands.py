@@ -44,7 +44,10 @@ def bench(*arguments: str, folder: Path) -> dict[str, Any]:
 SHORT = ("--students", "60", "--rounds", "2", "--connections", "8")
 
 
-@pytest.mark.parametrize("server", processes.SERVERS)
+@pytest.mark.parametrize(
+    "server",
+    [pytest.param(name, marks=[] if name == "hypercorn" else pytest.mark.long) for name in processes.SERVERS],
+)
 def test_check_ins_are_all_answered_and_all_there_on_every_server(tmp_path: Path, server: str) -> None:
     found = bench("checkin", "--server", server, *SHORT, folder=tmp_path)
     assert (found["errors"], found["lost"], found["doubled"]) == (0, 0, 0)
@@ -53,6 +56,7 @@ def test_check_ins_are_all_answered_and_all_there_on_every_server(tmp_path: Path
     assert found["p95_ms"] >= found["p50_ms"] > 0
 
 
+@pytest.mark.long
 def test_check_ins_are_measured_on_postgresql_and_its_database_is_dropped(tmp_path: Path, postgres_url: str) -> None:
     import psycopg
 

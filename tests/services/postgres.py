@@ -33,7 +33,7 @@ def new_database() -> str:
     server = server_url()
     base = once("postgres-base", lambda: _make_base(server))
     name = f"homeroom_test_{secrets.token_hex(8)}"
-    _run(server, "CREATE DATABASE {} TEMPLATE {}", name, base)
+    _run(server, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, base)  # half the time of the other one
     return _named(server, name)
 
 

@@ -29,6 +29,8 @@ def begin() -> Path:
     # Not pytest's own temporary folder: a socket's path must be short, and PostgreSQL may run as another user.
     base = Path(tempfile.mkdtemp(prefix="homeroom-"))
     os.environ[VARIABLE] = str(base)
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):  # else each of some hundred processes compiles everything anew
+        os.environ["PYTHONPYCACHEPREFIX"] = str(base / "bytecode")
     # The keeper reads from a pipe that ends with this process, however it ends: nothing is left running.
     keeper = subprocess.Popen([sys.executable, __file__, str(base)], stdin=subprocess.PIPE, start_new_session=True)
     _KEEPERS.append(keeper)

@@ -13,7 +13,7 @@ from homeroom_skyward import Skyward
 from homeroom_skyward.simulator import SkywardQmlativSimulator, SkywardSmsSimulator
 
 TestOneRoster = connector_tests(OneRoster, simulator=OneRosterSimulator)
-TestEdFi = connector_tests(EdFi, simulator=EdFiSimulator)
+TestEdFi = connector_tests(EdFi, simulator=EdFiSimulator, settings={"page_size": 25})
 TestInfiniteCampus = connector_tests(InfiniteCampus, simulator=InfiniteCampusSimulator)
 TestInfiniteCampusLegacyIds = connector_tests(
     InfiniteCampus, simulator=InfiniteCampusSimulator, settings={"ids": "legacy"}

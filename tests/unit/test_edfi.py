@@ -14,15 +14,13 @@ from pydantic import ValidationError
 from quart import Response, request
 
 from homeroom import NOUNS, Enrollment, Noun, OutgoingMark, Page, Pull, SourceError, User
-from homeroom.testing import FakeClock, connector_tests, sample_district, services
+from homeroom.testing import FakeClock, sample_district, services
 from homeroom_edfi import EdFi, keys
 from homeroom_edfi.connector import Connector
 from homeroom_edfi.simulator import EdFiSimulator
 
 URL = "https://ods.example"
 DAY = date(2026, 9, 14)
-
-TestEdFi = connector_tests(EdFi, simulator=EdFiSimulator, settings={"page_size": 25})
 
 
 class Ods:

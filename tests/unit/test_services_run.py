@@ -16,6 +16,7 @@ from tests.services import run
 RUN = """
 import signal, subprocess, sys
 from tests.services import run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts us may have switched it off
 base = run.begin()
 server = subprocess.Popen(["sleep", "300"], start_new_session=True)
 (base / "server.pid").write_text(str(server.pid))
