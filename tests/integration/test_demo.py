@@ -260,15 +260,6 @@ def check_messages(ready: dict[str, Any], office: httpx2.Client) -> None:
     assert len(taken) == len(set(taken)) >= len(items)
 
 
-def test_a_demo_that_is_killed_takes_its_simulator_along(begin: Any) -> None:
-    demo = begin("--json", "--port", "0", "--students", "30", "--no-simulate")
-    demo.line()
-    family = psutil.Process(demo.process.pid).children(recursive=True)
-    assert family
-    demo.process.kill()
-    assert psutil.wait_procs(family, timeout=SECONDS)[1] == []
-
-
 def installation(path: Path, *, without: tuple[str, ...]) -> str:
     """The Python of an environment that has everything this one has, but for the modules that begin so."""
     venv.create(path, with_pip=False, symlinks=os.name == "posix")
@@ -291,12 +282,15 @@ def test_without_powerschools_connector_and_without_pytest_there_is_still_a_demo
     assert demo.stop(signal.SIGINT)[0] == 0
 
 
-def test_powerschools_simulator_needs_no_pytest(begin: Any, tmp_path: Path) -> None:
+def test_powerschools_simulator_needs_no_pytest_and_ends_with_a_demo_that_is_killed(begin: Any, tmp_path: Path) -> None:
     python = installation(tmp_path / "small", without=("pytest", "_pytest"))
     assert subprocess.run([python, "-c", "import pytest"], capture_output=True, check=False).returncode == 1
     demo = begin("--json", "--port", "0", "--students", "30", "--no-simulate", python=python)
     assert httpx2.get(f"{simulated(json.loads(demo.line()))}/_simulator/attendance").status_code == 200
-    assert demo.stop(signal.SIGTERM)[0] == 0
+    family = psutil.Process(demo.process.pid).children(recursive=True)
+    assert family
+    demo.process.kill()
+    assert psutil.wait_procs(family, timeout=SECONDS)[1] == []
 
 
 def test_it_can_be_stopped_while_it_still_loads(begin: Any) -> None:

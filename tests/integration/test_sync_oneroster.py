@@ -456,7 +456,7 @@ async def test_memory_does_not_grow_with_the_file(
     for module in (apply, staging):
         monkeypatch.setattr(module, "UNIT", 100)
     peaks = []
-    for students in (400, 1200):
+    for students in (300, 900):
         source = tmp_path / f"b{students}"
         write_bundle(source, students=students)
         url = f"sqlite:///{tmp_path / f'{students}.db'}"

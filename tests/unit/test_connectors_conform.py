@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from homeroom.testing import connector_tests
 from homeroom_edfi import EdFi
 from homeroom_edfi.simulator import EdFiSimulator
@@ -15,8 +17,8 @@ from homeroom_skyward.simulator import SkywardQmlativSimulator, SkywardSmsSimula
 TestOneRoster = connector_tests(OneRoster, simulator=OneRosterSimulator)
 TestEdFi = connector_tests(EdFi, simulator=EdFiSimulator, settings={"page_size": 25})
 TestInfiniteCampus = connector_tests(InfiniteCampus, simulator=InfiniteCampusSimulator)
-TestInfiniteCampusLegacyIds = connector_tests(
-    InfiniteCampus, simulator=InfiniteCampusSimulator, settings={"ids": "legacy"}
+TestInfiniteCampusLegacyIds = pytest.mark.long(
+    connector_tests(InfiniteCampus, simulator=InfiniteCampusSimulator, settings={"ids": "legacy"})
 )
 TestSkywardSms = connector_tests(Skyward, simulator=SkywardSmsSimulator)
 TestSkywardQmlativ = connector_tests(Skyward, simulator=SkywardQmlativSimulator)
