@@ -31,6 +31,7 @@ from homeroom.auth.access import Place, check, today_in
 from homeroom.auth.rules import RULES
 from homeroom.store import ORIGIN, Connection, Origin, Refused, Transaction, new_id, not_found, places
 from homeroom.store import models as m
+from homeroom.store.cipher import Cipher
 from homeroom.types import AccessRequest, Identity, Outcome
 
 if TYPE_CHECKING:
@@ -361,7 +362,12 @@ def _is_local(district: District) -> bool:
 def _network(district: District) -> str | None:
     """Where the request came from, as plugins are told it: which kind of address, under which key, and the hash."""
     address = client_address(request.remote_addr, request.headers, district.settings.server.trusted_proxies)
-    network, cipher = network_of(address), district.store.cipher
+    return _network_around(address, district.store.cipher)
+
+
+@functools.lru_cache(maxsize=4096)  # a school sits behind a few addresses, and they are looked at with every request
+def _network_around(address: str, cipher: Cipher) -> str | None:
+    network = network_of(address)
     if network is None:
         return None
     return f"{network.version}.{cipher.key_id}.{cipher.lookup('network', str(network))[:20]}"
