@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from functools import partial
@@ -16,6 +17,7 @@ from homeroom_ferpa.watch.settings import WatchSettings
 from homeroom_ferpa.watch.sightings import EXPORTS, Sighting, Watched, rows_after
 
 _LOOK_SECONDS = 60.0
+_RESTS = 3.0  # between two portions: check-ins of a morning go first
 _AT_ONCE = 200  # so that nobody's check-in waits long behind one
 _EXPORTED = "data.exported"
 
@@ -46,14 +48,17 @@ class Watch:
                 await self._looking
             self._looking = None
 
-    async def look(self) -> None:
-        """Look at all that is new, a portion at a time, and at the clocks.
+    async def look(self, *, rests: float = 0.0) -> None:
+        """Look at all that is new, a portion at a time, and at the clocks; it rests so many times as long as it took.
 
         Needs no turn among processes: a portion that another has counted meanwhile is not counted again.
         """
         await self._begin()
-        while await self._step():
-            pass
+        while True:
+            began = time.perf_counter()
+            if not await self._step():
+                break
+            await asyncio.sleep(rests * (time.perf_counter() - began))
         today = self.services.today().isoformat()
         await self.services.store.submit(partial(clocks.look, today=today))
 
@@ -221,7 +226,7 @@ class Watch:
     async def _run(self) -> None:
         while True:
             try:
-                await self.look()
+                await self.look(rests=_RESTS)
             except Exception as exc:  # noqa: BLE001 - the next look may succeed
                 self.services.log.warning("not_watched", error=type(exc).__name__)
             await asyncio.sleep(_LOOK_SECONDS)

@@ -30,7 +30,7 @@ from homeroom.types import AddressNews, Event, Suppressions
 log = structlog.get_logger("homeroom.notify")
 
 LEASE = "notify"
-AT_ONCE = 250
+AT_ONCE = 80
 """Cases in one look: few enough that a check-in never waits for their messages."""
 
 _IDLE_SECONDS = 5.0
