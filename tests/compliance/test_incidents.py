@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from click.testing import CliRunner, Result
 
-from homeroom.cli import main
 from homeroom.store import Transaction, now_utc
 from homeroom.store import models as m
 from homeroom.testing import FakeClock, services
 from homeroom_ferpa.watch import Watch, WatchSettings, clocks
-from tests.services import world
+from tests.services import commands, world
+from tests.services.commands import run
 from tests.services.served import Served, served
 
 TODAY = world.TODAY
@@ -294,19 +291,10 @@ async def test_a_clock_that_has_gone_back_keeps_no_flag_from_becoming_an_inciden
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    for name in list(os.environ):
-        if name.startswith("HOMEROOM_") or name in ("REDIS_URL", "ENVIRONMENT"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'd.db'}")
-    (tmp_path / "homeroom.toml").write_text('[plugins]\nenabled = ["ferpa"]\n', encoding="utf-8")
-    assert run("db", "upgrade").exit_code == 0
-    yield tmp_path
-    structlog.reset_defaults()
-
-
-def run(*args: str) -> Result:
-    return CliRunner().invoke(main, list(args))
+    config = '[plugins]\nenabled = ["ferpa"]\n'
+    with commands.installed(tmp_path, monkeypatch, config) as folder:
+        assert run("db", "upgrade").exit_code == 0
+        yield folder
 
 
 def test_the_commands_open_do_and_close(installed: Path) -> None:

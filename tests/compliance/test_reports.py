@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from click.testing import CliRunner, Result
 
-from homeroom.cli import main
 from homeroom.store import Transaction
 from homeroom.store import models as m
-from tests.services import world
+from tests.services import commands, world
+from tests.services.commands import run
 from tests.services.served import Served, served
 
 SCHOOLS = ("north", "south")
@@ -143,21 +140,10 @@ async def test_the_report_has_every_sentence_for_machines_and_to_read(place: Ser
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    for name in list(os.environ):
-        if name.startswith("HOMEROOM_") or name in ("REDIS_URL", "ENVIRONMENT"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'd.db'}")
-    (tmp_path / "homeroom.toml").write_text(
-        '[plugins]\nenabled = ["ferpa"]\n[plugins.ferpa.reports]\nreview = "26-03"\n', encoding="utf-8"
-    )
-    assert run("db", "upgrade").exit_code == 0
-    yield tmp_path
-    structlog.reset_defaults()
-
-
-def run(*args: str) -> Result:
-    return CliRunner().invoke(main, list(args))
+    config = '[plugins]\nenabled = ["ferpa"]\n[plugins.ferpa.reports]\nreview = "26-03"\n'
+    with commands.installed(tmp_path, monkeypatch, config) as folder:
+        assert run("db", "upgrade").exit_code == 0
+        yield folder
 
 
 def test_the_commands_report_with_last_results_and_refuse_what_cannot_be_published(installed: Path) -> None:

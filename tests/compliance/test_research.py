@@ -6,7 +6,6 @@ import asyncio
 import csv
 import io
 import json
-import os
 import re
 import shutil
 from collections import Counter
@@ -16,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from homeroom.cli import main
 from homeroom.settings import load_settings
 from homeroom.store import Store, Transaction
 from homeroom.store import models as m
@@ -28,7 +25,8 @@ from homeroom_ferpa.access.settings import AccessSettings
 from homeroom_ferpa.reports import ReportsSettings
 from homeroom_ferpa.research import Research, extracts, studies
 from homeroom_ferpa.rights import Rights, RightsSettings
-from tests.services import world
+from tests.services import commands, world
+from tests.services.commands import run
 from tests.services.lawful import vendor
 from tests.services.served import Served, served
 
@@ -522,21 +520,10 @@ async def test_erasing_and_purging_take_the_key_and_leave_what_was_told_as_nobod
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    for name in list(os.environ):
-        if name.startswith("HOMEROOM_") or name in ("REDIS_URL", "ENVIRONMENT"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'd.db'}")
-    (tmp_path / "homeroom.toml").write_text(
-        '[plugins]\nenabled = ["ferpa"]\n[plugins.ferpa.reports]\nreview = "26-03"\n', encoding="utf-8"
-    )
-    assert run("db", "upgrade").exit_code == 0
-    yield tmp_path
-    structlog.reset_defaults()
-
-
-def run(*args: str) -> Result:
-    return CliRunner().invoke(main, list(args))
+    config = '[plugins]\nenabled = ["ferpa"]\n[plugins.ferpa.reports]\nreview = "26-03"\n'
+    with commands.installed(tmp_path, monkeypatch, config) as folder:
+        assert run("db", "upgrade").exit_code == 0
+        yield folder
 
 
 def test_the_commands_list_studies_and_write_extracts_that_nobody_else_reads(installed: Path) -> None:

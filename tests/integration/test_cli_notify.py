@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
-from click.testing import CliRunner, Result
 
-from homeroom.cli import main
 from homeroom.cli.installation import opened_store, settings_of
 from homeroom.store import models as m
 from homeroom.types import Receipt
+from tests.services.commands import facts, installed, run
 from tests.services.families import SCHOOL, Families, on_monday
 from tests.services.families import Told as Answered
 
 
 @pytest.fixture
 def families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Families]:
-    for name in list(os.environ):
-        if name.startswith("HOMEROOM__") or name in ("HOMEROOM_CONFIG", "REDIS_URL", "ENVIRONMENT"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'district.db'}")
-    (tmp_path / "homeroom.toml").write_text('[plugins]\nenabled = ["smtp"]\n')
-    run("db", "upgrade")
-    with opened_store(settings_of(None)) as store, on_monday(store) as there:
-        yield there
-    structlog.reset_defaults()
-
-
-def run(*args: str) -> Result:
-    result = CliRunner().invoke(main, list(args))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
-def facts(result: Result) -> dict[str, Any]:
-    (line,) = result.stdout.splitlines()
-    told: dict[str, Any] = json.loads(line)
-    return told
+    with installed(tmp_path, monkeypatch, '[plugins]\nenabled = ["smtp"]\n'):
+        run("db", "upgrade")
+        with opened_store(settings_of(None)) as store, on_monday(store) as there:
+            yield there
 
 
 async def failed(families: Families) -> str:

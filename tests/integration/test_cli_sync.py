@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
-from click.testing import CliRunner, Result
 
-from homeroom.cli import main
 from homeroom.testing.district import write_bundle
+from tests.services.commands import facts, installed, run
 
 
 @pytest.fixture(autouse=True)
 def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    for name in list(os.environ):
-        if name.startswith("HOMEROOM__") or name in ("HOMEROOM_CONFIG", "REDIS_URL", "ENVIRONMENT"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'district.db'}")
-    (tmp_path / "homeroom.toml").write_text('[plugins]\nenabled = ["oneroster", "rotating_code"]\n')
-    yield tmp_path
-    structlog.reset_defaults()
-
-
-def run(*args: str) -> Result:
-    result = CliRunner().invoke(main, list(args))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
-def facts(result: Result) -> dict[str, Any]:
-    (line,) = result.stdout.splitlines()
-    told: dict[str, Any] = json.loads(line)
-    return told
+    with installed(tmp_path, monkeypatch, '[plugins]\nenabled = ["oneroster", "rotating_code"]\n') as folder:
+        yield folder
 
 
 def test_a_dry_run_prints_the_rows_and_changes_nothing_and_a_second_run_neither(installation: Path) -> None:

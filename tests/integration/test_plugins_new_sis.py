@@ -15,42 +15,12 @@ import httpx2
 import pytest
 
 from homeroom.host.scaffold import new_plugin
-
-ENTRY_POINTS = """\
-[homeroom.plugins]
-acme = homeroom_acme:Acme
-
-[homeroom.simulators]
-acme = homeroom_acme.simulator:AcmeSimulator
-"""
+from tests.services.new_project import environment, homeroom, new_project
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A new connector's project, which looks installed to whoever has it on the path."""
-    folder = new_plugin("acme", "sis", tmp_path).folder
-    info = folder / "homeroom_acme-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.3\nName: homeroom-acme\nVersion: 0.1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    return folder
-
-
-def environment(project: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "HOMEROOM"))}
-    return {**kept, "PYTHONPATH": str(project)}
-
-
-def homeroom(project: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "homeroom", *args],
-        cwd=project,
-        env=environment(project),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return new_project("sis", tmp_path)
 
 
 def test_a_new_connector_passes_every_rule(project: Path) -> None:

@@ -101,8 +101,10 @@ class Delivery:
                     claimed, more = await self._store.write(partial(self._claim, turn=new_id()))
                     for one in claimed:
                         await room.acquire()
-                        gate = gates.setdefault(one.message.channel, self._gate_of(one.message.channel))
-                        task = sending.create_task(self._send_one(one, since, gate))
+                        channel = one.message.channel
+                        if channel not in gates:
+                            gates[channel] = self._gate_of(channel)
+                        task = sending.create_task(self._send_one(one, since, gates[channel]))
                         task.add_done_callback(lambda _: room.release())
         except ExceptionGroup as failed:
             if self._under_way:
