@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ from homeroom.sync.duplicates import flag_duplicates
 from homeroom.sync.job import UNIT, Job
 from homeroom.sync.links import NO_LINKS
 from homeroom.sync.mapping import MAPPINGS
-from homeroom.sync.plan import STAGED_COLUMNS, Change, DiffRow, Staged, plan, state_of
+from homeroom.sync.plan import STAGED_COLUMNS, Change, DiffRow, Staged, plan, shown, state_of
 from homeroom.sync.policy import Judge
 from homeroom.sync.staging import LETTER
 
@@ -30,6 +30,8 @@ _STATE = ("source", "noun", "sourced_id", "content_hash", "content")
 _ROLE = ("user_id", "role", "org_id", "source", "primary", "begins_on", "ends_on")
 _CONTACT = ("id", "user_id", "kind", "value", "lookup", "source")
 _GUARDIAN = ("guardian_id", "student_id", "relationship", "source", "ended", "changed_at")
+_TO_TAKE, _TO_END = ("add", "change"), ("end",)
+_GONE = (*(f"{mapping.event}.ended" for mapping in MAPPINGS.values()), "person.erased")
 _RIGHTS = {"blocked": False, "data_access": True, "notify": True}
 """What a new guardian may: no source tells it, and what a school has said since is kept."""
 
@@ -47,19 +49,56 @@ class Applied:
     unasked: Sequence[Conflict] = ()
 
 
-def apply_next(tx: Transaction, job: Job, noun: Noun, after: str, answers: Answers = None) -> Applied:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What taking over the next rows does, found out before the writer is asked, and the journal's last row by then."""
+
+    staged: Sequence[Staged]
+    changes: Sequence[Change]
+    seen: int
+
+    @property
+    def last(self) -> str:
+        """The last of its rows."""
+        return self.staged[-1].sourced_id
+
+    def holds(self, connection: Connection) -> bool:
+        """Whether everything that the rows refer to is still there."""
+        text = f"SELECT kind FROM journal WHERE id > ? AND kind IN ({_list(_GONE)}) LIMIT 1"  # noqa: S608 - ours
+        return not connection.sql(text, [self.seen])
+
+
+def plan_ahead(connection: Connection, job: Job, noun: Noun, after: str) -> Planned | None:
+    """The plan for the next rows if all of them are new: nothing but what they refer to can change under it.
+
+    None where there are no more, or where they have to be planned in the transaction that changes them.
+    """
+    seen = connection.sql("SELECT max(id) FROM journal")[0][0] or 0
+    staged = _pending(connection, job, noun, after, _TO_TAKE)
+    if not staged or not all(row.is_new for row in staged):
+        return None
+    return Planned(staged=staged, changes=plan(connection, job, noun, staged, Judge(policy=job.policy)), seen=seen)
+
+
+def apply_next(
+    tx: Transaction, job: Job, noun: Noun, after: str, answers: Answers = None, *, planned: Planned | None = None
+) -> Applied:
     """Take over the next rows to add or change; a dry run only says what that would do.
 
-    `answers` are the plugins' to conflicts that are just as they were told; None asks nobody.
+    `answers` are the plugins' to conflicts that are just as they were told; None asks nobody. `planned` is the plan for
+    these rows, if one was made (`plan_ahead`).
     """
     job.check_lease(tx)
-    staged = _pending(tx, job, noun, after, ("add", "change"))
-    if not staged:
-        return Applied()
-    judge = Judge(policy=job.policy, answers=answers)
-    changes = plan(tx, job, noun, staged, now=tx.at, judge=judge)
-    if judge.unasked and not answers:
-        return Applied(after=after, unasked=judge.unasked)
+    if planned is not None and planned.holds(tx):
+        staged, changes = planned.staged, planned.changes
+    else:
+        staged = _pending(tx, job, noun, after, _TO_TAKE)
+        if not staged:
+            return Applied()
+        judge = Judge(policy=job.policy, answers=answers)
+        changes = plan(tx, job, noun, staged, judge)
+        if judge.unasked and not answers:
+            return Applied(after=after, unasked=judge.unasked)
     written = [change for change in changes if change.values is not None]
     if not job.dry_run:
         _write_rows(tx, noun, written)
@@ -71,13 +110,9 @@ def apply_next(tx: Transaction, job: Job, noun: Noun, after: str, answers: Answe
         if noun == "user":
             flag_duplicates(tx, job, written)
     _write_letters(tx, job, noun, changes)
-    by_outcome: dict[str, list[str]] = defaultdict(list)
-    for change in changes:
-        by_outcome[change.outcome].append(change.staged.sourced_id)
-    for outcome, sourced_ids in by_outcome.items():
-        _mark(tx, job, noun, outcome, sourced_ids)
+    _mark(tx, job, noun, (after, _TO_TAKE), [(change.staged.sourced_id, change.outcome) for change in changes])
     diff = (
-        DiffRow(noun=noun, sourced_id=change.staged.sourced_id, change=change.outcome, fields=change.fields)
+        DiffRow(noun=noun, sourced_id=change.staged.sourced_id, change=change.outcome, fields=shown(noun, change))
         for change in written
         if change.outcome in ("added", "changed")
     )
@@ -90,7 +125,7 @@ def end_next(tx: Transaction, job: Job, noun: Noun, after: str, answers: Answers
     A row that was corrected here may stay (`kept_here`). `answers` as for `apply_next`.
     """
     job.check_lease(tx)
-    staged = _pending(tx, job, noun, after, ("end",))
+    staged = _pending(tx, job, noun, after, _TO_END)
     if not staged:
         return Applied()
     mapping = MAPPINGS[noun]
@@ -120,29 +155,31 @@ def end_next(tx: Transaction, job: Job, noun: Noun, after: str, answers: Answers
                 classes.enter(tx, "enrollment.ended", row)
             else:
                 _enter_one(tx, noun, "ended", row.id, is_student=row.id in students)
-    _mark(tx, job, noun, "ended", [row.sourced_id for row in staged if row.row_id in rows])
-    _mark(tx, job, noun, "same", [row.sourced_id for row in staged if row.row_id not in rows])
+    _mark(
+        tx, job, noun, (after, _TO_END), [(row.sourced_id, "ended" if row.row_id in rows else "same") for row in staged]
+    )
     diff = [DiffRow(noun=noun, sourced_id=row.sourced_id, change="ended") for row in staged if row.row_id in rows]
     return Applied(rows=len(staged), after=staged[-1].sourced_id, diff=diff)
 
 
 def _pending(connection: Connection, job: Job, noun: Noun, after: str, kinds: Sequence[str]) -> list[Staged]:
-    wanted = ", ".join(f"'{kind}'" for kind in kinds)
-    rows = connection.sql(
-        f"SELECT {', '.join(STAGED_COLUMNS)} FROM staged_rows "  # noqa: S608 - names are ours
-        f"WHERE run_id = ? AND noun = ? AND sourced_id > ? AND change IN ({wanted}) ORDER BY sourced_id LIMIT {UNIT}",
-        [job.run_id, noun, after],
-    )
+    where = f"run_id = ? AND noun = ? AND sourced_id > ? AND change IN ({_list(kinds)})"
+    text = f"SELECT {', '.join(STAGED_COLUMNS)} FROM staged_rows WHERE {where} ORDER BY sourced_id LIMIT {UNIT}"  # noqa: S608 - ours
+    rows = connection.sql(text, [job.run_id, noun, after])
     return [Staged(*row) for row in rows]
+
+
+def _list(kinds: Sequence[str]) -> str:
+    return ", ".join(f"'{kind}'" for kind in kinds)
 
 
 def _write_rows(tx: Transaction, noun: Noun, written: Sequence[Change]) -> None:
     mapping = MAPPINGS[noun]
     if written:
         fresh = tuple(mapping.fresh.values())
-        rows = [mapping.pick(change.values or {}) + fresh for change in written]
-        columns = (*mapping.columns, *mapping.fresh)
-        upsert(tx, mapping.table, columns, rows, on_conflict=replace_on(("id",), mapping.columns))
+        rows = [(*mapping.pick(change.values or {}), tx.at, *fresh) for change in written]
+        told = (*mapping.columns, "changed_at")
+        upsert(tx, mapping.table, (*told, *mapping.fresh), rows, on_conflict=replace_on(("id",), told))
 
 
 def _write_links(tx: Transaction, job: Job, written: Sequence[Change]) -> None:
@@ -217,9 +254,19 @@ def _kept(staged: Staged) -> str:
     return orjson.dumps({"content": staged.content, "sealed": staged.sealed}).decode()
 
 
-def _mark(tx: Transaction, job: Job, noun: Noun, outcome: str, sourced_ids: Sequence[str]) -> None:
-    text = "UPDATE staged_rows SET change = ? WHERE run_id = ? AND noun = ? AND sourced_id IN ({})"
-    write_in(tx, text, [outcome, job.run_id, noun], sourced_ids)
+def _mark(
+    tx: Transaction, job: Job, noun: Noun, unit: tuple[str, Sequence[str]], outcomes: Sequence[tuple[str, str]]
+) -> None:
+    """Note what became of the rows of a `unit` (after, kinds): all of these kinds between `after` and the last one."""
+    after, kinds = unit
+    (usual, _), *others = Counter(outcome for _, outcome in outcomes).most_common()
+    where = "WHERE run_id = ? AND noun = ?"
+    for other, _ in others:
+        text = f"UPDATE staged_rows SET change = ? {where} AND sourced_id IN ({{}})"  # noqa: S608 - ours
+        write_in(tx, text, [other, job.run_id, noun], [row for row, outcome in outcomes if outcome == other])
+    where = f"{where} AND sourced_id > ? AND sourced_id <= ? AND change IN ({_list(kinds)})"
+    text = f"UPDATE staged_rows SET change = ? {where}"  # noqa: S608 - ours
+    tx.write_sql(text, [usual, job.run_id, noun, after, outcomes[-1][0]])
 
 
 def _enter(tx: Transaction, noun: Noun, change: Change) -> None:

@@ -99,6 +99,5 @@ class Place:
     noun: Noun
     mapping: Mapping
     ids: Ids
-    now: str
     judge: Judge
     chosen_here: Facts[str, str] = field(default_factory=dict)

@@ -7,9 +7,10 @@ Whatever is unset is left out, so the same facts always give the same bytes. Whe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -39,6 +40,10 @@ FIELDS: dict[Noun, tuple[str, ...]] = {
     one.noun: tuple(name for name in facts_of(one) if name not in _NOT_KEPT.get(one.noun, ())) for one in _RECORDS
 }
 
+_VALUES: dict[Noun, Callable[[Any], tuple[Any, ...]]] = {noun: attrgetter(*names) for noun, names in FIELDS.items()}
+
+_EMPTY: tuple[Any, ...] = ((), [])
+
 MODIFIED = "@modified"
 """When the source last touched a record: it goes along to the comparison, and is no fact about it."""
 
@@ -63,26 +68,32 @@ def content_of(record: Record, cipher: Cipher, base: str | None = None, *, admin
     what the source said before: a record of changes (`User.only`) is laid over it. Raises Unusable when there
     is none, or when the record holds characters that no database keeps.
     """
-    facts = {name: value for name in FIELDS[record.noun] if (value := getattr(record, name)) is not None}
+    told = zip(FIELDS[record.noun], _VALUES[record.noun](record), strict=True)
+    facts = {name: value for name, value in told if value is not None and value not in _EMPTY}
     addresses: dict[str, str] = {}
     if isinstance(record, User):
         addresses = {kind: facts[kind].strip() for kind in CONTACTS if facts.get(kind, "").strip()}
         facts |= {kind: cipher.lookup(kind, value) for kind, value in addresses.items()}
         facts["agents"] = sorted(set(record.agents))
         facts["roles"] = sorted(_role(role) for role in record.roles if role.status == "active")
-        if record.only is not None or not record.roles_complete:
-            told = FIELDS["user"] if record.only is None else record.only
-            facts = _laid_over(record, told, facts, base)
-            addresses = {kind: value for kind, value in addresses.items() if kind in told}
+        if tells_changes(record):
+            only = FIELDS["user"] if record.only is None else record.only
+            facts = _laid_over(record, only, facts, base)
+            addresses = {kind: value for kind, value in addresses.items() if kind in only}
+        facts = {name: value for name, value in facts.items() if value not in _EMPTY}
     try:
-        kept = {name: value for name, value in facts.items() if value not in ([], ())}
-        text = orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
+        text = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
     except TypeError as exc:
         raise Unusable("it holds characters that are not valid text") from exc
     if b"\\u0000" in text:
         raise Unusable("it holds a NUL character")
     sealed = cipher.seal(orjson.dumps(addresses).decode(), seal_context(record.sourced_id)) if addresses else None
     return Content(text=text.decode(), hash=_hash(text, facts, administrators=administrators), sealed=sealed)
+
+
+def tells_changes(record: Record) -> bool:
+    """Whether a record is to be laid over what its source said before."""
+    return isinstance(record, User) and (record.only is not None or not record.roles_complete)
 
 
 def hash_of(content: str, *, administrators: bool = False) -> str:

@@ -44,10 +44,10 @@ class Mapping:
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """Every column that a sync writes, in the order of its statements."""
+        """Every column that a sync writes, in the order of its statements, but for `changed_at`."""
         referring = tuple(reference.column for reference in self.references)
         version = ("version",) if self.versioned else ()
-        return ("id", "source", "sourced_id", *self.plain, *referring, *self.computed, "ended", *version, "changed_at")
+        return ("id", "source", "sourced_id", *self.plain, *referring, *self.computed, "ended", *version)
 
     @cached_property
     def names(self) -> dict[str, str]:

@@ -27,7 +27,7 @@ from homeroom.sync.merge import merged, waits
 from homeroom.sync.policy import Judge
 from homeroom.sync.remembered import NOTHING, Known, remembered
 
-__all__ = ["STAGED_COLUMNS", "Change", "DiffRow", "Outcome", "Staged", "plan", "state_of"]
+__all__ = ["STAGED_COLUMNS", "Change", "DiffRow", "Outcome", "Staged", "plan", "shown", "state_of"]
 
 _UNKNOWN = {
     "org": "it names a school or district that is not known",
@@ -43,11 +43,9 @@ def plan(
     job: Job,
     noun: Noun,
     staged: Sequence[Staged],
-    *,
-    now: str,
     judge: Judge | None = None,
 ) -> list[Change]:
-    """What taking over these rows of one noun changes; `now` is the moment it is done at, `judge` decides clashes."""
+    """What taking over these rows of one noun changes; `judge` decides clashes."""
     mapping = MAPPINGS[noun]
     judge = judge or Judge(policy=job.policy)
     known = [row.row_id for row in staged if not row.is_new]
@@ -61,7 +59,7 @@ def plan(
     elif noun == "user":
         links = user_links(connection, job, subjects, list(rows), ids=ids, judge=judge)
     chosen_here = _chosen_here(connection, mapping, subjects, rows)
-    place = Place(job=job, noun=noun, mapping=mapping, ids=ids, now=now, judge=judge, chosen_here=chosen_here)
+    place = Place(job=job, noun=noun, mapping=mapping, ids=ids, judge=judge, chosen_here=chosen_here)
     return [
         _plan_one(place, row, subject, rows.get(row.row_id), around)
         for row, subject, around in zip(staged, subjects, links, strict=True)
@@ -147,11 +145,7 @@ def _plan_one(place: Place, staged: Staged, subject: Subject, row: Row | None, l
     final = _target(place, subject, change)
     if change.outcome == "dead":
         return change
-    if row is None:
-        change.fields = {place.mapping.names[one]: (None, value) for one, value in final.items() if value is not None}
-        for name in place.mapping.referring & change.fields.keys():
-            change.fields[name] = _shown(place.mapping, subject, name, None, None)
-    else:
+    if row is not None:
         _compare(place, subject, change, row, final)
     change.fields |= links.fields
     for name, missing in links.missing:
@@ -210,6 +204,16 @@ def _leave_out(change: Change, name: str, missing: Any) -> None:
     change.taken[name] = [one for one in change.taken[name] if one != missing]
 
 
+def shown(noun: Noun, change: Change) -> Facts[str, tuple[Any, Any]]:
+    """Before and after of each fact that taking the row over sets; of a new row that is all it has."""
+    if change.outcome != "added":
+        return change.fields
+    mapping = MAPPINGS[noun]
+    facts = {name: change.taken.get(name, default) for name, default in mapping.plain.items()}
+    facts |= {reference.name: change.taken.get(reference.name) for reference in mapping.references}
+    return {name: (None, value) for name, value in facts.items() if value is not None} | change.fields
+
+
 def _shown(mapping: Mapping, subject: Subject, name: str, ours: Any, value: Any) -> tuple[Any, Any]:
     """Before and after as a person reads them: another record by the source's id, not by ours."""
     if name in mapping.referring:
@@ -229,7 +233,6 @@ def _values(place: Place, staged: Staged, row: Row | None, final: dict[str, Any]
         "source": place.job.source,
         "sourced_id": staged.sourced_id,
         "ended": False,
-        "changed_at": place.now,
         "version": 1 if row is None else getattr(row, "version", 0) + 1,
     }
     if "sort_name" in place.mapping.computed:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
 from homeroom.records import Noun, Page, Pull, SisConnector, SourceError
 from homeroom.store.courtesy import Courtesy
+from homeroom.sync.ahead import closing, one_ahead
 from homeroom.sync.staging import Prepared, begin_noun, checkpoint, complete_noun, is_in_vain, prepare, stage
 from homeroom.sync.steps import UnderWay
 from homeroom.sync.tidy import clear_noun
 
 ATTEMPTS = 5  # how often a noun is read on without getting any further, when the source says "later"
 _LONGEST_WAIT = 300.0
-
-_T = TypeVar("_T")
 
 
 async def pull_noun(under_way: UnderWay, connector: SisConnector, noun: Noun, since: datetime | None) -> None:
@@ -46,9 +42,9 @@ async def pull_noun(under_way: UnderWay, connector: SisConnector, noun: Noun, si
             done = point.pulled if point is not None and cursor is not None else 0
             seen = {*seen, hash(cursor)} if cursor is not None else set()
             pages = connector.pull(Pull(noun=noun, cursor=cursor, since=since))
-            onward = _one_ahead(_onward(pages, noun, seen), courtesy)
-            ahead = _one_ahead(_prepared(under_way, noun, onward, since), courtesy)
-            async with _closing(ahead) as ready:
+            onward = one_ahead(_onward(pages, noun, seen), courtesy)
+            ahead = one_ahead(_prepared(under_way, noun, onward, since), courtesy)
+            async with closing(ahead) as ready:
                 async for prepared in ready:
                     prepared.before = done
                     await store.write(partial(stage, job=job, prepared=prepared))
@@ -64,7 +60,7 @@ async def _prepared(
     under_way: UnderWay, noun: Noun, pages: AsyncIterator[Page], since: datetime | None
 ) -> AsyncIterator[Prepared]:
     """Each page as it goes to staging."""
-    async with _closing(pages):
+    async with closing(pages):
         async for page in pages:
             prepared = await under_way.store.read(partial(prepare, job=under_way.job, noun=noun, page=page))
             prepared.delta = page.delta or (since is not None and not page.whole)
@@ -73,7 +69,7 @@ async def _prepared(
 
 async def _onward(pages: AsyncIterator[Page], noun: Noun, seen: set[int]) -> AsyncIterator[Page]:
     """`pages`, as long as each leads on: a cursor whose hash was `seen` before would lead round for ever."""
-    async with _closing(pages):
+    async with closing(pages):
         async for page in pages:
             if page.cursor is not None:
                 if hash(page.cursor) in seen:
@@ -83,34 +79,6 @@ async def _onward(pages: AsyncIterator[Page], noun: Noun, seen: set[int]) -> Asy
                     )
                 seen.add(hash(page.cursor))
             yield page
-
-
-async def _one_ahead(items: AsyncIterator[_T], courtesy: Courtesy) -> AsyncIterator[_T]:
-    """`items`, each given while the next one is got; what is being got is called off at the end."""
-
-    async def get() -> _T | None:
-        await courtesy.rested()
-        return await anext(items, None)
-
-    async with _closing(items):
-        coming = asyncio.create_task(get())
-        try:
-            while (item := await coming) is not None:
-                coming = asyncio.create_task(get())
-                yield item
-        finally:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
-
-
-@contextlib.asynccontextmanager
-async def _closing(pages: AsyncIterator[_T]) -> AsyncIterator[AsyncIterator[_T]]:
-    """`pages`, closed at the end even where they were not read to theirs: files and connections do not wait for gc."""
-    try:
-        yield pages
-    finally:
-        if isinstance(pages, AsyncGenerator):
-            await pages.aclose()
 
 
 def _wait(state: RetryCallState) -> float:

@@ -10,7 +10,7 @@ from homeroom.records import NOUNS, Noun, Page, Record, RowError
 from homeroom.store import Connection, Transaction, new_id
 from homeroom.store.bulk import replace_on, select_in, upsert
 from homeroom.store.models import SyncCheckpoint, SyncRun
-from homeroom.sync.content import Content, Unusable, content_of, hash_of, stamped
+from homeroom.sync.content import Content, Unusable, content_of, hash_of, stamped, tells_changes
 from homeroom.sync.job import UNIT, Job
 from homeroom.sync.mapping import MAPPINGS
 
@@ -88,7 +88,8 @@ def prepare(connection: Connection, job: Job, noun: Noun, page: Page) -> Prepare
         total=page.total,
     )
     usable = [record.sourced_id for record in page.records if _is_usable(record.sourced_id)]
-    known = _known(connection, job, noun, usable)
+    content = any(tells_changes(record) for record in page.records)
+    known = _known(connection, job, noun, usable, content=content)
     known |= _given(connection, job, noun, [one for one in usable if one not in known])
     for position, record in enumerate(page.records):
         place = page.places[position] if position < len(page.places) else f"{noun} {record.sourced_id}"
@@ -281,19 +282,24 @@ def _row(connection: Connection, job: Job, record: Record, known: _Known | None,
     return (*key, content.hash, told, "change", known.row_id, content.sealed, place)
 
 
-def _known(connection: Connection, job: Job, noun: Noun, sourced_ids: Sequence[str]) -> dict[str, _Known]:
-    """What is there of these records: two questions, because one that joins made PostgreSQL read whole tables."""
+def _known(
+    connection: Connection, job: Job, noun: Noun, sourced_ids: Sequence[str], *, content: bool = False
+) -> dict[str, _Known]:
+    """What is there of these records, with the `content` that was taken over only where it is asked for.
+
+    Two questions, because one that joins made PostgreSQL read whole tables.
+    """
     found: dict[str, _Known] = {}
     rows = f"SELECT sourced_id, id, ended FROM {MAPPINGS[noun].table} WHERE source = ? AND sourced_id IN ({{}})"  # noqa: S608 - names are ours
     states = (
-        "SELECT sourced_id, content_hash, content FROM source_states "
+        f"SELECT sourced_id, content_hash, {'content' if content else 'NULL'} FROM source_states "  # noqa: S608 - ours
         "WHERE source = ? AND noun = ? AND sourced_id IN ({})"
     )
     there = select_in(connection, rows, [job.source], sourced_ids)
     told = {row[0]: row[1:] for row in select_in(connection, states, [job.source, noun], sourced_ids)} if there else {}
     for sourced_id, row_id, ended in there:
-        content_hash, content = told.get(sourced_id, (None, None))
-        found[sourced_id] = _Known(row_id=row_id, ended=bool(ended), content_hash=content_hash, content=content)
+        digest, kept = told.get(sourced_id, (None, None))
+        found[sourced_id] = _Known(row_id=row_id, ended=bool(ended), content_hash=digest, content=kept)
     return found
 
 

@@ -17,7 +17,8 @@ from homeroom.store import Connection, Refused, Store, StoreError, Transaction, 
 from homeroom.store.courtesy import Courtesy
 from homeroom.store.models import SyncRun
 from homeroom.sync import lease, states
-from homeroom.sync.apply import Answers, Applied, apply_next, end_next
+from homeroom.sync.ahead import closing, one_ahead
+from homeroom.sync.apply import Answers, Applied, Planned, apply_next, end_next, plan_ahead
 from homeroom.sync.conflicts import acknowledge
 from homeroom.sync.guard import Alarm, Guard, judge
 from homeroom.sync.job import Job
@@ -161,9 +162,9 @@ async def take_over(under_way: UnderWay) -> None:
 async def apply_all(under_way: UnderWay) -> None:
     """Apply what is staged, first what begins or changes, then, the other way round, what ends."""
     for noun in under_way.nouns:
-        await _apply(under_way, noun, "applying", apply_next)
+        await _begin_and_change(under_way, noun)
     for noun in reversed(under_way.nouns):
-        await _apply(under_way, noun, "ending", end_next)
+        await _end(under_way, noun)
         await _acknowledge(under_way, noun)
 
 
@@ -188,36 +189,69 @@ class _Unit(Protocol):
     def __call__(self, tx: Transaction, job: Job, noun: Noun, after: str, answers: Answers) -> Applied: ...
 
 
-async def _apply(under_way: UnderWay, noun: Noun, phase: str, unit: _Unit) -> None:
-    """Run units until none is left; each picks its own rows, so a repeat after a lost connection does no harm."""
-    store, job = under_way.store, under_way.job
-    on_diff = under_way.options.get("on_diff")
-    resolve = under_way.options.get("resolve")
-    courtesy = Courtesy(store)
-    after: str | None = ""
-    done = 0
+class _Walk:
+    """Units of one noun, each of which picks its own rows: a repeat after a lost connection does no harm."""
 
-    def next_unit(tx: Transaction, after: str, before: int, answers: Answers) -> Applied:
-        applied = unit(tx, job, noun, after, answers)
-        if applied.rows:
-            tx.write_sql(_SO_FAR, (phase, noun, before + applied.rows, job.run_id))
-        return applied
+    def __init__(self, under_way: UnderWay, noun: Noun, phase: str) -> None:
+        self.after: str | None = ""  # None: there are no more
+        self.courtesy = Courtesy(under_way.store)
+        self._under_way, self._noun, self._phase = under_way, noun, phase
+        self._done = 0
 
-    while after is not None:
-        unheard: Answers = None if resolve is None else {}
-        applied = await store.write(partial(next_unit, after=after, before=done, answers=unheard))
+    async def step(self, unit: _Unit) -> None:
+        """Run one unit, tell of it, and let check-ins pass."""
+        options = self._under_way.options
+        resolve, on_diff = options.get("resolve"), options.get("on_diff")
+        applied = await self._write(unit, None if resolve is None else {})
         if resolve is not None and applied.unasked:
             # Nothing was written: plugins are asked outside the transaction, and their answers hold for these versions.
-            answers = {conflict: await resolve(conflict) for conflict in applied.unasked}
-            applied = await store.write(partial(next_unit, after=after, before=done, answers=answers))
+            applied = await self._write(unit, {conflict: await resolve(conflict) for conflict in applied.unasked})
         if on_diff is not None:
             for row in applied.diff:
                 on_diff(row)
-        done += applied.rows
+        self.after = applied.after
+        self._done += applied.rows
         if applied.rows:
-            under_way.tell(phase, noun, done)
-            await courtesy.give_way()
-        after = applied.after
+            self._under_way.tell(self._phase, self._noun, self._done)
+            await self.courtesy.give_way()
+
+    async def _write(self, unit: _Unit, answers: Answers) -> Applied:
+        job, noun, after, done = self._under_way.job, self._noun, self.after or "", self._done
+
+        def one(tx: Transaction) -> Applied:
+            applied = unit(tx, job, noun, after, answers)
+            if applied.rows:
+                tx.write_sql(_SO_FAR, (self._phase, noun, done + applied.rows, job.run_id))
+            return applied
+
+        return await self._under_way.store.write(one)
+
+
+async def _begin_and_change(under_way: UnderWay, noun: Noun) -> None:
+    """Take over what is new or changed: the next new rows are planned while the last ones are written."""
+    walk = _Walk(under_way, noun, "applying")
+    async with closing(one_ahead(_plans(under_way, noun), walk.courtesy)) as plans:
+        async for planned in plans:
+            await walk.step(partial(apply_next, planned=planned))
+    while walk.after is not None:
+        await walk.step(apply_next)
+
+
+async def _plans(under_way: UnderWay, noun: Noun) -> AsyncIterator[Planned]:
+    planned: Planned | None = None
+    while True:
+        after = planned.last if planned else ""
+        planned = await under_way.store.read(partial(plan_ahead, job=under_way.job, noun=noun, after=after))
+        if planned is None:
+            return
+        yield planned
+
+
+async def _end(under_way: UnderWay, noun: Noun) -> None:
+    """End what the source has ended or no longer holds."""
+    walk = _Walk(under_way, noun, "ending")
+    while walk.after is not None:
+        await walk.step(end_next)
 
 
 @contextlib.asynccontextmanager

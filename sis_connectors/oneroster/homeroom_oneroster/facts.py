@@ -75,7 +75,8 @@ class Facts(ABC):
         if value is None:
             return None
         try:
-            return date.fromisoformat(value[:10] if value[10:11] in ("", "T", " ") else value) + timedelta(days=later)
+            told = date.fromisoformat(value[:10] if value[10:11] in ("", "T", " ") else value)
+            return told + timedelta(days=later) if later else told
         except (ValueError, OverflowError):
             raise BadField(self.named(column), "this is not a date (YYYY-MM-DD)") from None
 
@@ -143,10 +144,10 @@ class JsonRow(Facts):
         value = self._row.get(name)
         if isinstance(value, dict) and column in _REFERENCES:
             value = value.get("sourcedId")
-        if value is None:
-            return None
         if isinstance(value, str):
             return value.strip() or None
+        if value is None:
+            return None
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, int | float):
