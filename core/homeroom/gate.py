@@ -6,7 +6,7 @@ required plugin cannot enter is not shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,10 +21,24 @@ _SHUT = "A plugin is handed nobody's data while it answers authorize or audit."
 _ASKING: ContextVar[bool] = ContextVar("homeroom_asking", default=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """What plugins have left of a request: on what basis, without which students, and with which notice."""
+
+    basis: str | None = None
+    without: frozenset[str] = frozenset()
+    notice: str | None = None
+
+
 class Host(Protocol):
     """What is needed of the plugin host."""
 
     required: frozenset[str]
+
+    @property
+    def lasting(self) -> MutableMapping[str, Granted]:
+        """What `authorize` always leaves of an action on one's own record, while the same plugins answer it."""
+        ...
 
     def implements(self, hook: str) -> bool:
         """Whether asking would give any answer."""
@@ -35,15 +49,6 @@ class Host(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Granted:
-    """What plugins have left of a request: on what basis, without which students, and with which notice."""
-
-    basis: str | None = None
-    without: frozenset[str] = frozenset()
-    notice: str | None = None
-
-
 async def ask(host: Host, access: AccessRequest) -> Granted:
     """What plugins leave of a request. Raises Refused 403 when one denies it or cannot say; that is entered, too."""
     if not host.implements("authorize"):
@@ -51,11 +56,13 @@ async def ask(host: Host, access: AccessRequest) -> Granted:
     basis: str | None = None
     notice: str | None = None
     without: frozenset[str] = frozenset()
+    lasting = access.identity is not None and access.student_ids == {access.identity.subject}
     for answer in await _asked(host, "authorize", request=access):
         if answer.error is not None:
             await denied(host, access, "not-checked")
             raise Refused(403, "not-allowed", NOT_CHECKED)
         decision = answer.value
+        lasting = lasting and decision is not None and decision.lasting
         if decision is None:
             continue
         if not decision.allow:
@@ -63,7 +70,15 @@ async def ask(host: Host, access: AccessRequest) -> Granted:
             raise Refused(403, "not-allowed", decision.reason or "You may not do this.")
         basis, notice = basis or decision.basis, notice or decision.notice
         without |= decision.without
-    return Granted(basis=basis, without=without, notice=notice)
+    granted = Granted(basis=basis, without=without, notice=notice)
+    if lasting:
+        host.lasting[access.action] = granted
+    return granted
+
+
+def known(host: Host, action: str) -> Granted | None:
+    """What plugins leave of an action on one's own record, if that is known without asking them."""
+    return host.lasting.get(action) if host.implements("authorize") else Granted()
 
 
 async def enter(host: Host, access: AccessRequest, outcome: Outcome) -> None:

@@ -212,7 +212,8 @@ class Decision:
     """What `authorize` answers: `allow=False` denies, with a reason fit for an error message.
 
     `basis` is on what ground it is allowed or denied, for the record. `without` are children to leave out where a
-    guardian's request names nobody (a list, a board). `notice` (ASCII) goes out with the answer.
+    guardian's request names nobody (a list, a board). `notice` (ASCII) goes out with the answer. `lasting` says that
+    whoever does this to their own record alone is answered the same as long as the plugin runs: it need not be asked.
     """
 
     allow: bool
@@ -220,6 +221,7 @@ class Decision:
     basis: str | None = None
     without: frozenset[str] = frozenset()
     notice: str | None = None
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

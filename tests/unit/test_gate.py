@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from homeroom import AccessRequest, Decision, Refused, gate
+from homeroom import AccessRequest, Decision, Identity, Refused, RoleAt, gate
 from homeroom.limits import MemoryLimiter
 from homeroom.services import Services, make_services
 from homeroom.store import Store, Transaction
@@ -33,6 +33,7 @@ class Plugins:
     kept: Said = field(default_factory=Said)
     required: frozenset[str] = frozenset({"law"})
     asked: list[tuple[str, dict[str, Any], int]] = field(default_factory=list)
+    lasting: dict[str, gate.Granted] = field(default_factory=dict)
 
     def implements(self, _hook: str) -> bool:
         """Whether anybody would be asked."""
@@ -150,3 +151,27 @@ async def test_what_several_plugins_leave_is_joined() -> None:
 
     granted = await gate.ask(Two(), AccessRequest(action="student.search", identity=None))
     assert granted == gate.Granted(basis="first", without=frozenset({"a", "b"}), notice="Keep it.")
+
+
+@pytest.mark.parametrize(
+    ("subject", "decision", "lasts"),
+    [
+        ("ann", Decision(allow=True, basis="own", lasting=True), True),
+        ("ann", Decision(allow=True, basis="own"), False),
+        ("ann", None, False),
+        ("bob", Decision(allow=True, basis="own", lasting=True), False),
+    ],
+    ids=["said to last", "not said", "abstained", "somebody else's record"],
+)
+async def test_an_answer_is_kept_only_for_ones_own_record_and_only_when_it_is_said_to_last(
+    subject: str, decision: Decision | None, *, lasts: bool
+) -> None:
+    host = Plugins(decision=Said(value=decision))
+    assert gate.known(host, "attendance.check_in") is None
+    identity = Identity(subject=subject, roles=(RoleAt(role="student", org_id="north"),))
+    access = AccessRequest(action="attendance.check_in", identity=identity, student_ids=frozenset({"ann"}))
+
+    granted = await gate.ask(host, access)
+
+    assert gate.known(host, "attendance.check_in") == (granted if lasts else None)
+    assert gate.known(host, "attendance.read") is None

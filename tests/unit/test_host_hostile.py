@@ -352,3 +352,26 @@ async def test_a_hook_that_nobody_implements_costs_no_task() -> None:
         asking.send(None)
     assert len(asyncio.all_tasks()) == before
     await host.stop()
+
+
+async def test_what_was_always_answered_is_forgotten_when_the_plugins_change_or_one_is_in_trouble() -> None:
+    given = {"behaviour": "raise", "hook": "authorize"}
+    host = await loaded("hostile", "bystander", sections={"hostile": given})
+    host.lasting["attendance.check_in"] = "kept"
+    assert host.lasting == {"attendance.check_in": "kept"}
+    for _ in range(3):
+        await call(host, "authorize")
+    assert info(host, "hostile").state == "quarantined"
+    assert host.lasting == {}
+    host.lasting["attendance.check_in"] = "kept"
+    assert host.lasting == {}
+    await host.disable("hostile")
+    assert host.lasting == {}
+    await host.stop()
+
+
+async def test_nothing_lasts_while_a_required_plugin_does_not_run() -> None:
+    host = await loaded("hostile_import", "bystander", required=("hostile_import",))
+    host.lasting["attendance.check_in"] = "kept"
+    assert host.lasting == {}
+    await host.stop()

@@ -106,7 +106,7 @@ class Access:
             return await self._party(request, f"key:{identity.subject}")
         is_message = request.action == "guardian.notify" and not identity.roles
         if request.student_ids == {identity.subject}:
-            return Decision(allow=True, basis=decisions.OWN)
+            return Decision(allow=True, basis=decisions.OWN, lasting=True)
         if not is_message and not identity.has("guardian"):
             return Decision(allow=True, basis=decisions.OWN if identity.has("student") else decisions.STAFF)
         query = partial(

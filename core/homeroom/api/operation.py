@@ -136,7 +136,6 @@ class Call:
     caller: Caller | None
     place: Place
     request_id: str
-    network: str | None = None
     late: bool = False
     identity: Identity | None = None
     granted: gate.Granted = field(default_factory=gate.Granted)
@@ -169,6 +168,11 @@ class Call:
             request_id=self.request_id,
             network=self.network,
         )
+
+    @property
+    def network(self) -> str | None:
+        """Where the request came from, as plugins are told it, where one of them keeps that."""
+        return _network(self.district) if self.caller and self.district.host.implements("audit") else None
 
     @property
     def is_admitted(self) -> bool:
@@ -277,7 +281,8 @@ def operation(
     error statuses beyond the shared ones. `idempotent` lets a client repeat the POST under one `Idempotency-Key`.
     `local` lets a program on the same machine call it without signing in. `late` judges the sign-in and the core's rule
     in the handler's own first read or write, which saves the busiest path a trip to the database; until then only
-    `call.subject` is known. Where a plugin answers `authorize`, it is asked before the handler all the same.
+    `call.subject` is known. A plugin that answers `authorize` is asked before the handler all the same, unless it has
+    said that its answer lasts.
     """
     if action != PUBLIC and action not in RULES:
         raise LookupError(f"{action} has no rule in homeroom.auth.rules")
@@ -319,20 +324,22 @@ async def _serve(declared: Operation, handler: Handler, path: dict[str, Any]) ->
         if caller is not None:
             await district.authenticator.identify(caller)  # whose sign-in has ended is told that first
         raise
+    granted = gate.known(district.host, declared.action) if declared.late else None
     call = Call(
         district=district,
         action=declared.action,
         caller=caller,
         place=declared.of.place(path, given.get("body"), given.get("query")),
         request_id=g.get("request_id") or new_id(),
-        network=_network(district) if caller and district.host.implements("audit") else None,
-        late=declared.late and not district.host.implements("authorize"),
+        late=granted is not None,
     )
     actor_id = caller.subject if caller else None
     ORIGIN.set(Origin(actor_id=actor_id, purpose=declared.action, request_id=call.request_id))
-    if caller is not None and not call.late:
+    if granted is not None:
+        _take(call, granted)
+    elif caller is not None:
         await call.admitted()
-        await _authorize(call)
+        _take(call, await gate.ask(district.host, call.access))
     try:
         response = _response(await handler(call, **path, **given))
     except Exception:
@@ -411,9 +418,9 @@ def _parameters() -> dict[str, str]:
     return dict(request.args.items())
 
 
-async def _authorize(call: Call) -> None:
-    """Let plugins take away what the core's rule has allowed; their basis goes with every change and entry."""
-    call.granted = granted = await gate.ask(call.district.host, call.access)
+def _take(call: Call, granted: gate.Granted) -> None:
+    """Take what plugins have left of what the core's rule allows; their basis goes with every change and entry."""
+    call.granted = granted
     if granted.without and call.identity is not None:
         call.identity = replace(call.identity, without=granted.without)
     if granted.basis is not None:

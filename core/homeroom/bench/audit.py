@@ -56,7 +56,7 @@ def run(
     checkins: int = 6000,
     rows: int = 1_000_000,
     connections: int = 64,
-    rounds: int = 4,
+    rounds: int = 9,
     database: str | None = None,
     progress: Progress = lambda _step, _done, _total: None,
 ) -> Outcome:

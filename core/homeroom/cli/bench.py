@@ -115,7 +115,7 @@ def sync(*, as_json: bool, **options: Any) -> None:
 @click.option("--checkins", default=6000, show_default=True, type=click.IntRange(10), help="Of each side.")
 @click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(300, 5_000_000), help="To be sealed.")
 @click.option("--connections", default=64, show_default=True, type=click.IntRange(1, 2000), help="At the same time.")
-@click.option("--rounds", default=4, show_default=True, type=click.IntRange(1, 100), help="Turns of each side.")
+@click.option("--rounds", default=9, show_default=True, type=click.IntRange(1, 100), help="Turns of each side.")
 @json_option
 def audit(*, as_json: bool, **options: Any) -> None:
     """What auditing costs reads and check-ins, and how long sealing and proving take."""

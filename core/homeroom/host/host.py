@@ -63,6 +63,7 @@ class Host:
         self._watchdog = Watchdog(self._calls.running, limit=blocked_after)
         self._plugins: dict[str, Plugin] = {}
         self._table: Mapping[str, tuple[Implementation, ...]] = dict.fromkeys(POLICIES, ())
+        self._lasting: dict[str, Any] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._following: dict[str, asyncio.Task[None]] = {}
         self._switching: set[asyncio.Task[None]] = set()
@@ -71,6 +72,14 @@ class Host:
     def implements(self, hook: str) -> bool:
         """Whether asking `hook` would give any answer: some plugin implements it, or a required one is missing."""
         return bool(self._table[hook]) or bool(self._missing(hook))
+
+    @property
+    def lasting(self) -> dict[str, Any]:
+        """What was found to be always answered to `authorize`; nothing is kept while a plugin cannot answer it."""
+        hook = "authorize"
+        if self._missing(hook) or any(one.breaker.state != "closed" for one in self._table[hook]):
+            return {}
+        return self._lasting
 
     def implementers(self, hook: str) -> tuple[str, ...]:
         """Names of the plugins that would be asked `hook`, in call order."""
@@ -322,6 +331,7 @@ class Host:
     def _publish(self) -> None:
         """Let calls go to the plugins that are loaded now, in the order of the file."""
         loaded = [plugin.running for plugin in self._plugins.values() if plugin.state == "loaded" and plugin.running]
+        self._lasting = {}
         self._table = {
             hook: tuple(running.hooks[hook] for running in loaded if hook in running.hooks) for hook in POLICIES
         }
