@@ -192,9 +192,18 @@ class Api(Protocol):
     """The REST routes, in process, with exactly the rights of the person who is signed in."""
 
     async def __call__(
-        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, json: Any = None
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        client: str | None = None,
     ) -> ApiAnswer:
-        """The answer to one request; `headers` carry the caller's own Authorization or Cookie."""
+        """The answer to one request; `headers` carry the caller's own Authorization.
+
+        `client` is the address for which it is made, so that limits by address count who asks and not this process.
+        """
         ...
 
 

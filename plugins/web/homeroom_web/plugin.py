@@ -1,0 +1,50 @@
+"""The plugin: pages below `/`, which do what whoever is signed in may do by the REST routes, and no more."""
+
+from __future__ import annotations
+
+from quart import Blueprint, Response
+
+from homeroom import HOOK_API, Routes, Services, hookimpl
+from homeroom_web import screen, sign_in, student, teacher
+from homeroom_web.pages import Pages
+from homeroom_web.scans import Scans
+from homeroom_web.settings import WebSettings
+from homeroom_web.visitors import Visitors
+
+_HOUR = 3600
+_FOREVER = "public, max-age=86400"
+
+
+class Web:
+    """Pages for people."""
+
+    hook_api = HOOK_API
+    scopes = frozenset[str]()
+    Settings = WebSettings
+
+    def __init__(self, settings: WebSettings, services: Services) -> None:
+        self.settings = settings
+        self.services = services
+
+    @hookimpl
+    def routes(self) -> Routes:
+        """All pages and their files."""
+        visitors = Visitors(self.services, seconds=self.settings.signed_in_hours * _HOUR)
+        secure = (self.services.public_url or "").startswith("https:")
+        pages = Pages(self.settings, visitors, secure=secure)
+        blueprint = Blueprint("web", __name__, static_folder="static", static_url_path="/static")
+        blueprint.before_request(pages.check_origin)
+        blueprint.after_request(_cached)
+        scans = Scans(self.services, route=self.settings.scans, secure=secure)
+        sign_in.add_routes(blueprint, pages, self.services, scans)
+        student.add_routes(blueprint, pages, scans)
+        teacher.add_routes(blueprint, pages)
+        screen.add_routes(blueprint, pages)
+        return Routes(prefix="/", blueprint=blueprint)
+
+
+async def _cached(response: Response) -> Response:
+    """Files may be kept for a day, pages not at all (the core's own header)."""
+    if response.content_type and not response.content_type.startswith(("text/html", "application/json")):
+        response.headers["Cache-Control"] = _FOREVER
+    return response

@@ -1,0 +1,43 @@
+"""The page for the projector: the code of this moment as a picture and as digits, and how many are in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quart import Blueprint, Response
+
+from homeroom_web.pages import Pages
+from homeroom_web.teacher import records_of
+from homeroom_web.visitors import Failed, Visitor
+
+_CONFLICT = 409
+
+
+def add_routes(blueprint: Blueprint, pages: Pages) -> None:
+    """`/sessions/ID/screen`, and the part of it that changes."""
+
+    @blueprint.get("/sessions/<session_id>/screen")
+    @pages.for_visitors
+    async def screen(visitor: Visitor, session_id: str) -> Response:
+        return pages.render("screen.html", visitor=visitor, **await _shown(visitor, session_id))
+
+    @blueprint.get("/sessions/<session_id>/code")
+    @pages.for_visitors
+    async def code(visitor: Visitor, session_id: str) -> Response:
+        """The part of the projector's page that changes."""
+        return pages.render("code.html", visitor=visitor, **await _shown(visitor, session_id))
+
+
+async def _shown(visitor: Visitor, session_id: str) -> dict[str, Any]:
+    """What the projector shows now; without a code once the session is closed."""
+    session = await visitor.get(f"/sessions/{session_id}")
+    records = await records_of(visitor, session)
+    here = sum(record["status"] in ("present", "tardy") for record in records.values())
+    students = (await visitor.get(f"/classes/{session['class_id']}/roster"))["students"]
+    try:
+        challenge = await visitor.get(f"/sessions/{session_id}/challenge")
+    except Failed as refusal:
+        if refusal.status != _CONFLICT:
+            raise
+        challenge = None
+    return {"session": session, "challenge": challenge, "here": here, "expected": len(students)}

@@ -1,0 +1,57 @@
+"""Signing in and out, and which page is whose first."""
+
+from __future__ import annotations
+
+import orjson
+from quart import Blueprint, Response, request
+
+from homeroom import Services
+from homeroom_web.pages import Pages, field, go
+from homeroom_web.scans import Scans
+from homeroom_web.visitors import COOKIE, Visitor, call
+
+
+def add_routes(blueprint: Blueprint, pages: Pages, services: Services, scans: Scans) -> None:
+    """`/`, `/sign-in` and `/sign-out`."""
+
+    @blueprint.get("/")
+    @pages.for_visitors
+    async def home(visitor: Visitor) -> Response:
+        if visitor.has("student"):
+            return go("/check-in")
+        if visitor.has("teacher"):
+            return go("/classes")
+        return pages.render("home.html", visitor=visitor)
+
+    @blueprint.get("/sign-in")
+    async def ask() -> Response:
+        onward = request.args.get("next", "/")
+        response = pages.render("sign_in.html", onward=onward, email="", wrong=None)
+        if (receipt := await scans.exchange(onward)) is not None:
+            scans.keep(response, receipt)
+        return response
+
+    @blueprint.post("/sign-in")
+    async def enter() -> Response:
+        email, onward = await field("email"), await field("next") or "/"
+        given = {"email": email, "password": await field("password")}
+        if code := await field("code"):
+            given["code"] = code
+        answer = await call(services, "POST", "/api/v1/auth/login", json=given)
+        told = orjson.loads(answer.body)
+        if answer.status != 200:  # noqa: PLR2004
+            wrong = told.get("detail", "")
+            return pages.render("sign_in.html", status=answer.status, onward=onward, email=email, wrong=wrong)
+        cookie = await pages.visitors.welcome(told)
+        response = go(onward)
+        seconds = int(pages.visitors.seconds)
+        response.set_cookie(COOKIE, cookie, max_age=seconds, httponly=True, secure=pages.secure, samesite="Lax")
+        return response
+
+    @blueprint.post("/sign-out")
+    @pages.for_visitors
+    async def leave(visitor: Visitor) -> Response:
+        await pages.visitors.see_off(visitor)
+        response = go("/sign-in")
+        response.delete_cookie(COOKIE)
+        return response

@@ -1,0 +1,79 @@
+"""Checking in, and one's own days."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+from quart import Blueprint, Response, request
+
+from homeroom_web.pages import Pages, field, language
+from homeroom_web.scans import Scans
+from homeroom_web.visitors import Failed, Visitor
+
+_WEEKS = 5
+_REFUSED = (404, 409, 422, 429)
+
+
+def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
+    """`/check-in` and `/days`."""
+
+    @blueprint.get("/check-in")
+    @pages.for_visitors
+    async def form(visitor: Visitor) -> Response:
+        receipt = scans.kept() or await scans.exchange(request.full_path)
+        if receipt is None:
+            return await _form(visitor, request.args.get("session", ""))
+        if not receipt.good:
+            changed = language().say("That picture has changed already. Please scan the one that is shown now.")
+            return await _form(visitor, receipt.session_id, refusal=Failed(422, changed))
+        return await _form(visitor, receipt.session_id, receipt.scan)
+
+    @blueprint.post("/check-in")
+    @pages.for_visitors
+    async def arrive(visitor: Visitor) -> Response:
+        session_id, scan, code = await field("session"), await field("scan"), await field("code")
+        proof = {"scan": scan} if scan else {"code": code}
+        try:
+            record = await visitor.send("POST", "/attendance/checkin", {"session_id": session_id, "proof": proof})
+        except Failed as refusal:
+            if refusal.status not in _REFUSED:
+                raise
+            again = await _form(visitor, session_id, refusal=refusal)
+            scans.forget(again)
+            return again
+        response = pages.render("checked_in.html", visitor=visitor, record=record)
+        scans.forget(response)
+        return response
+
+    @blueprint.get("/days")
+    @pages.for_visitors
+    async def days(visitor: Visitor) -> Response:
+        me = await visitor.get("/auth/me")
+        today = date.today()  # noqa: DTZ011 - only how far back the page looks
+        first = today - timedelta(days=today.weekday() + 7 * (_WEEKS - 1))
+        found = await visitor.get(f"/students/{me['id']}/attendance/days?from={first}&to={today}")
+        by_day = {one["school_day"]: one["status"] for one in found["items"]}
+        return pages.render("days.html", visitor=visitor, weeks=_weeks(first, today, by_day))
+
+    async def _form(visitor: Visitor, session_id: str, scan: str = "", refusal: Failed | None = None) -> Response:
+        sessions = [] if scan else await _open_sessions(visitor)
+        chosen = session_id or (sessions[0]["id"] if len(sessions) == 1 else "")
+        values = {"sessions": sessions, "chosen": chosen, "scan": scan, "refusal": refusal}
+        return pages.render("check_in.html", visitor=visitor, status=refusal.status if refusal else 200, **values)
+
+
+async def _open_sessions(visitor: Visitor) -> list[dict[str, Any]]:
+    """The sessions that are open now in the student's own classes, with the class's title."""
+    found = []
+    for one in (await visitor.get("/classes/?limit=50"))["items"]:
+        latest = (await visitor.get(f"/classes/{one['id']}/sessions?limit=1"))["items"]
+        found += [{**session, "title": one["title"]} for session in latest if session["state"] == "open"]
+    return found
+
+
+def _weeks(first: date, last: date, by_day: dict[str, str | None]) -> list[list[dict[str, Any]]]:
+    """The weeks from `first`, a Monday, each as its days with what is known of them."""
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    told = [{"day": day, "status": by_day.get(day.isoformat())} for day in days]
+    return [told[start : start + 7] for start in range(0, len(told), 7)]

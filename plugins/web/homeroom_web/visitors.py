@@ -1,0 +1,164 @@
+"""Who sits at a browser: the session behind its cookie, and the REST routes called with its rights.
+
+The cookie is a random text. The tokens that it stands for lie sealed in the plugin's own keepings, not in the browser.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from quart import request
+
+from homeroom import ApiAnswer, Services
+
+COOKIE = "homeroom"
+_RENEWING = 10.0  # seconds in which one process renews a session's tokens and the others wait for it
+_LOOKS = 50
+
+
+class NotSignedIn(Exception):
+    """Nobody is signed in at this browser, or not any more."""
+
+
+class Failed(Exception):
+    """A route refused; the text is the route's own, fit for a page."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+@dataclass(slots=True)
+class Session:
+    """What is kept of a browser's session."""
+
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
+    name: str
+    roles: list[str]
+
+    @classmethod
+    def read(cls, text: str) -> Session:
+        """The session that was kept as `text`."""
+        return cls(**orjson.loads(text))
+
+    def text(self) -> str:
+        """The session as it is kept."""
+        told = {"access": self.access, "refresh": self.refresh, "name": self.name, "roles": self.roles}
+        return orjson.dumps(told).decode()
+
+
+class Visitors:
+    """The browsers' sessions. `seconds` is how long one lasts."""
+
+    def __init__(self, services: Services, *, seconds: float) -> None:
+        self._services = services
+        self.seconds = seconds
+
+    async def welcome(self, tokens: Mapping[str, Any]) -> str:
+        """Begin a session for who has just signed in; gives the cookie."""
+        cookie = secrets.token_urlsafe(32)
+        me = await self._ask("GET", "/auth/me", tokens["access_token"])
+        found = _told(me)
+        roles = sorted({role["role"] for role in found["roles"]})
+        session = Session(tokens["access_token"], tokens["refresh_token"], found["name"], roles)
+        await self._keep(cookie, session)
+        return cookie
+
+    async def find(self, cookie: str | None) -> Visitor | None:
+        """Whoever has this cookie, or None."""
+        kept = await self._services.kv.get(_key(cookie)) if cookie else None
+        return Visitor(self, cookie, Session.read(kept)) if cookie and kept else None
+
+    async def see_off(self, visitor: Visitor) -> None:
+        """End a session, here and behind the API."""
+        await self._ask("POST", "/auth/logout", visitor.session.access)
+        await self._services.kv.delete(_key(visitor.cookie))
+
+    async def ask(self, visitor: Visitor, method: str, path: str, json: Any = None) -> ApiAnswer:
+        """What a route answers to a visitor; tokens that have run out are renewed. Raises NotSignedIn."""
+        answer = await self._ask(method, path, visitor.session.access, json)
+        if answer.status != 401:  # noqa: PLR2004
+            return answer
+        await self._renew(visitor)
+        answer = await self._ask(method, path, visitor.session.access, json)
+        if answer.status == 401:  # noqa: PLR2004
+            raise NotSignedIn
+        return answer
+
+    async def _renew(self, visitor: Visitor) -> None:
+        """Get new tokens. A refresh token works once, so one of all requests and processes does it."""
+        old, key = visitor.session.refresh, _key(visitor.cookie)
+        turn = await self._services.limiter.hit(f"renew:{_key(old)}", 1, _RENEWING)
+        if not turn.allowed:
+            for _ in range(_LOOKS):
+                kept = await self._services.kv.get(key)
+                if kept is None:
+                    raise NotSignedIn
+                visitor.session = Session.read(kept)
+                if visitor.session.refresh != old:
+                    return
+                await asyncio.sleep(_RENEWING / _LOOKS)  # another process tells of it by nothing but the new tokens
+            raise NotSignedIn
+        answer = await call(self._services, "POST", "/api/v1/auth/refresh", json={"refresh_token": old})
+        if answer.status != 200:  # noqa: PLR2004
+            await self._services.kv.delete(key)
+            raise NotSignedIn
+        tokens = orjson.loads(answer.body)
+        visitor.session.access, visitor.session.refresh = tokens["access_token"], tokens["refresh_token"]
+        await self._keep(visitor.cookie, visitor.session)
+
+    async def _keep(self, cookie: str, session: Session) -> None:
+        await self._services.kv.set(_key(cookie), session.text(), ttl=self.seconds)
+
+    async def _ask(self, method: str, path: str, access: str, json: Any = None) -> ApiAnswer:
+        return await call(self._services, method, f"/api/v1{path}", json=json, access=access)
+
+
+@dataclass(slots=True)
+class Visitor:
+    """Somebody who is signed in at a browser."""
+
+    visitors: Visitors = field(repr=False)
+    cookie: str = field(repr=False)
+    session: Session
+
+    def has(self, role: str) -> bool:
+        """Whether they have this role anywhere."""
+        return role in self.session.roles
+
+    async def get(self, path: str) -> Any:
+        """What a route tells. Raises Failed and NotSignedIn."""
+        return _told(await self.visitors.ask(self, "GET", path))
+
+    async def send(self, method: str, path: str, json: Any = None) -> Any:
+        """What a route answers to a change. Raises Failed and NotSignedIn."""
+        return _told(await self.visitors.ask(self, method, path, {} if json is None else json))
+
+
+async def call(services: Services, method: str, path: str, *, json: Any = None, access: str | None = None) -> ApiAnswer:
+    """What a route answers to the browser whose request this is: limits and the audit see its address."""
+    kept = ("X-Forwarded-For", "User-Agent")
+    headers = {name: value for name in kept if (value := request.headers.get(name)) is not None}
+    if access is not None:
+        headers["Authorization"] = f"Bearer {access}"
+    return await services.api(method, path, headers=headers, json=json, client=request.remote_addr)
+
+
+def _told(answer: ApiAnswer) -> Any:
+    found = orjson.loads(answer.body) if answer.body else {}
+    if answer.status >= 400:  # noqa: PLR2004
+        raise Failed(answer.status, found.get("detail", ""))
+    return found
+
+
+def _key(secret: str) -> str:
+    """Under which name something is kept: whoever reads the keepings cannot use it as a cookie."""
+    return f"session:{hashlib.sha256(secret.encode()).hexdigest()}"

@@ -1,0 +1,205 @@
+"""The pages without any script: everything works by links and forms."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+import time_machine
+
+from homeroom.store import models as m
+from homeroom.store import now_utc
+from tests.services.browsing import PLUGINS, Browser, browser
+from tests.services.front import CHEAP
+from tests.services.served import Served, served
+
+
+@pytest.fixture
+async def api(sqlite_url: str) -> AsyncIterator[Served]:
+    async with served(sqlite_url, enabled=PLUGINS, sections={"accounts": CHEAP}) as running:
+        yield running
+
+
+async def _opened(teacher: Browser, class_id: str = "biology") -> str:
+    """The id of the session that the teacher has just opened."""
+    page = await teacher.post(f"/classes/{class_id}/open")
+    assert page.path == f"/classes/{class_id}"
+    return str(re.search(r'data-session="(\w+)"', page.text)[1])  # type: ignore[index]
+
+
+async def _link(teacher: Browser, session: str) -> str:
+    """What the picture on the screen leads to."""
+    shown = await teacher.api.get(f"~/sessions/{session}/challenge", "teacher_b")
+    link: str = (await shown.get_json())["link"]
+    return link
+
+
+async def _code(teacher: Browser, session: str) -> str:
+    page = await teacher.get(f"/sessions/{session}/screen")
+    assert "<svg" in page.text
+    return str(re.search(r'class="digits"[^>]*>(\d+)<', page.text)[1])  # type: ignore[index]
+
+
+async def test_who_is_not_signed_in_signs_in_first_and_then_comes_to_the_page(api: Served) -> None:
+    ann = browser(api)
+    asked = await ann.get("/days")
+    assert asked.path == "/sign-in?next=%2Fdays"
+    assert asked.value("next") == "/days"
+    there = await ann.signs_in("ann", onward="/days")
+    assert (there.path, there.heading) == ("/days", "My days")
+    assert (await ann.get("/")).path == "/check-in"
+    left = await ann.post("/sign-out")
+    assert left.path == "/sign-in"
+    assert (await ann.get("/days")).path.startswith("/sign-in")
+
+
+async def test_a_wrong_password_is_said_and_the_address_stays(api: Served) -> None:
+    ann = browser(api)
+    await ann.signs_in("ann")
+    await ann.post("/sign-out")
+    page = await ann.post("/sign-in", email="ann@example.org", password="wrong", next="/days")
+    assert page.status == 401
+    assert 'role="alert"' in page.text
+    assert (page.value("email"), page.value("next")) == ("ann@example.org", "/days")
+
+
+_ELSEWHERE = ["https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)"]
+
+
+@pytest.mark.parametrize("onward", _ELSEWHERE)
+async def test_signing_in_leads_to_no_other_site(api: Served, onward: str) -> None:
+    page = await browser(api).signs_in("ann", onward=onward)
+    assert page.path == "/check-in"
+
+
+@pytest.mark.parametrize("origin", [None, "null", "https://evil.example", "http://localhost.evil.example"])
+async def test_a_form_of_another_site_does_nothing(api: Served, origin: str | None) -> None:
+    teacher = browser(api)
+    await teacher.signs_in("teacher_b")
+    before = await (await api.get("~/classes/biology/sessions", "teacher_b")).get_json()
+    page = await teacher.post("/classes/biology/open", origin=origin)
+    assert page.status == 403
+    assert await (await api.get("~/classes/biology/sessions", "teacher_b")).get_json() == before
+
+
+async def test_a_student_types_the_code_and_sees_what_was_recorded(api: Served) -> None:
+    teacher, bob = browser(api), browser(api)
+    assert (await teacher.signs_in("teacher_b")).path == "/classes"
+    session = await _opened(teacher)
+    form = await bob.signs_in("bob")
+    assert form.value("session") == session
+    wrong = await bob.post("/check-in", session=session, code="12")
+    assert wrong.status == 422
+    assert 'role="alert"' in wrong.text
+
+    page = await bob.post("/check-in", session=session, code=await _code(teacher, session))
+
+    assert (page.status, page.heading) == (200, "You are in")
+    assert "You are recorded as present." in page.text
+    board = await teacher.get("/classes/biology")
+    assert re.search(r'id="student-bob".*?data-status="present"', board.text, re.DOTALL)
+    assert '<b data-count="present">1</b>' in board.text
+    assert "present" in (await bob.get("/days")).text
+    assert "1 of 2 are in" in (await teacher.get(f"/sessions/{session}/code")).text
+
+
+async def test_a_scan_before_signing_in_is_not_lost(api: Served) -> None:
+    teacher, dan = browser(api), browser(api)
+    await teacher.signs_in("teacher_b")
+    session = await _opened(teacher)
+    asked = await dan.get(await _link(teacher, session))
+    assert asked.path.startswith("/sign-in")
+
+    form = await dan.signs_in("dan", onward=asked.value("next"))
+
+    assert form.value("session") == session
+    assert form.value("scan").startswith("r.")
+    page = await dan.post("/check-in", session=session, scan=form.value("scan"))
+    assert page.heading == "You are in"
+    assert "scan" not in (await dan.get("/check-in")).text.partition("<main")[2].partition('<p class="hint"')[0]
+
+
+async def test_a_picture_that_has_changed_is_said_to_have(api: Served) -> None:
+    bob, teacher = browser(api), browser(api)
+    await teacher.signs_in("teacher_b")
+    session = await _opened(teacher)
+    await bob.signs_in("bob")
+    page = await bob.get(f"/check-in?session={session}&scan=AAAAAAAA")
+    assert page.status == 422
+    assert "That picture has changed already." in page.text
+
+
+async def test_a_teacher_marks_one_then_all_others_and_closes(api: Served) -> None:
+    teacher = browser(api)
+    await teacher.signs_in("teacher_b")
+    session = await _opened(teacher)
+    page = await teacher.post(f"/sessions/{session}/marks", student="bob", status="tardy")
+    assert re.search(r'id="student-bob".*?data-status="tardy"', page.text, re.DOTALL)
+    page = await teacher.post(f"/sessions/{session}/rest-present")
+    assert re.search(r'id="student-dan".*?data-status="present"', page.text, re.DOTALL)
+    assert re.search(r'id="student-bob".*?data-status="tardy"', page.text, re.DOTALL)
+    page = await teacher.post(f"/sessions/{session}/close")
+    assert "/screen" not in page.text
+    assert "Check-in is closed." in (await teacher.get(f"/sessions/{session}/screen")).text
+
+
+async def test_nobody_has_more_rights_here_than_by_the_interface_for_programs(api: Served) -> None:
+    bob, teacher = browser(api), browser(api)
+    await bob.signs_in("bob")
+    await teacher.signs_in("teacher_a")
+    assert (await teacher.get("/classes/biology")).status == 404
+    assert (await teacher.post("/classes/biology/open")).status == 404
+    assert (await bob.post("/classes/biology/open")).status in (403, 404)
+    page = await bob.get("/classes/biology")
+    assert "dan" not in page.text.casefold()
+
+
+async def test_names_are_text_whatever_is_in_them(api: Served) -> None:
+    nasty = "<script>alert(1)</script>\u202eevil"
+    await api.district.store.write(
+        lambda tx: tx.run(m.User.update(preferred_given_name=nasty, given_name=nasty).where(m.User.id == "bob"))
+    )
+    teacher = browser(api)
+    await teacher.signs_in("teacher_b")
+    page = await teacher.get("/classes/biology")
+    assert "<script>alert" not in page.text
+    assert "<bdi>&lt;script&gt;" in page.text
+
+
+async def test_a_session_that_has_run_out_is_renewed_once_for_many_requests(api: Served) -> None:
+    """A refresh token works once: used twice, it would end the session."""
+    bob = browser(api)
+    await bob.signs_in("bob")
+    with time_machine.travel(now_utc() + timedelta(hours=2), tick=True):
+        pages = await asyncio.gather(*(bob.get("/days") for _ in range(5)))
+        assert {page.path for page in pages} == {"/days"}
+        assert (await bob.get("/days")).path == "/days"
+
+
+async def test_a_session_that_was_ended_elsewhere_is_ended_here(api: Served) -> None:
+    bob = browser(api)
+    await bob.signs_in("bob")
+    sign_ins = (await (await api.get("~/auth/sessions", "bob")).get_json())["items"]
+    for one in sorted(sign_ins, key=lambda one: bool(one["current"])):  # one's own last
+        assert (await api.call("DELETE", f"~/auth/sessions/{one['id']}", by="bob")).status_code in (200, 204)
+    await api.district.tail.catch_up()
+    assert (await bob.get("/days")).path.startswith("/sign-in")
+
+
+@pytest.mark.parametrize(("language", "heading"), [("es-MX,es;q=0.9", "Iniciar sesión"), ("fr,en", "Sign in")])
+async def test_a_page_speaks_the_browsers_language(api: Served, language: str, heading: str) -> None:
+    page = await browser(api, language=language).get("/sign-in")
+    assert page.heading == heading
+    assert f'lang="{language[:2] if heading != "Sign in" else "en"}"' in page.text
+
+
+async def test_pages_are_kept_nowhere_and_run_no_script_of_others(api: Served) -> None:
+    page = await browser(api).get("/sign-in")
+    assert page.headers["Cache-Control"] == "no-store"
+    assert "unsafe-inline" not in page.headers["Content-Security-Policy"]
+    assert not re.search(r"<script(?! src=\"/static/)|\son\w+=|style=", page.text)
+    style = await browser(api).get("/static/web.css")
+    assert style.headers["Cache-Control"].startswith("public")
