@@ -12,6 +12,7 @@ import time_machine
 
 from homeroom.store import models as m
 from homeroom.store import now_utc
+from tests.services import world
 from tests.services.browsing import PLUGINS, Browser, browser
 from tests.services.front import CHEAP
 from tests.services.served import Served, served
@@ -143,7 +144,7 @@ async def test_a_teacher_marks_one_then_all_others_and_closes(api: Served) -> No
     assert re.search(r'id="student-bob".*?data-status="tardy"', page.text, re.DOTALL)
     page = await teacher.post(f"/sessions/{session}/close")
     assert "/screen" not in page.text
-    assert "Check-in is closed." in (await teacher.get(f"/sessions/{session}/screen")).text
+    assert "This session is closed" in (await teacher.get(f"/sessions/{session}/screen")).text
 
 
 async def test_nobody_has_more_rights_here_than_by_the_interface_for_programs(api: Served) -> None:
@@ -203,3 +204,61 @@ async def test_pages_are_kept_nowhere_and_run_no_script_of_others(api: Served) -
     assert not re.search(r"<script(?! src=\"/static/)|\son\w+=|style=", page.text)
     style = await browser(api).get("/static/web.css")
     assert style.headers["Cache-Control"].startswith("public")
+
+
+async def test_a_guardian_reports_an_absence_and_the_office_approves_it(api: Served) -> None:
+    family, office = browser(api), browser(api)
+    page = await family.signs_in("guardian_ann")
+    assert page.path == "/children"
+    assert re.findall(r'href="/children/(\w+)"', page.text) == ["ann"]
+    day = (world.TODAY + timedelta(days=7)).isoformat()
+    page = await family.post("/children/ann/absence", first_day=day, last_day="", reason="A visit <b>abroad</b>")
+    assert (page.status, page.path) == (200, "/children/ann")
+    assert "reported" in page.text
+    assert "&lt;b&gt;abroad" in page.text
+
+    queue = await office.signs_in("admin_north", onward="/absences")
+    told = (await (await api.get("~/students/ann/absence-reports", "admin_north")).get_json())["items"]
+    [report] = [one for one in told if one["first_day"] == day]
+    assert f'action="/absences/{report["id"]}"' in queue.text
+    page = await office.post(f"/absences/{report['id']}", decision="approve")
+    assert page.path == "/absences", page.text
+    assert f'action="/absences/{report["id"]}"' not in page.text
+    assert "approved" in (await family.get("/children/ann")).text
+
+
+async def test_what_a_guardian_has_typed_stays_when_it_is_refused(api: Served) -> None:
+    family = browser(api)
+    await family.signs_in("guardian_ann")
+    page = await family.post("/children/ann/absence", first_day="2026-02-31", last_day="", reason="Flu")
+    assert page.status == 422
+    assert 'role="alert"' in page.text
+    assert (page.value("first_day"), page.value("reason")) == ("2026-02-31", "Flu")
+
+
+@pytest.mark.parametrize("who", ["guardian_lost", "guardian_cy", "bob"])
+async def test_nobody_sees_another_familys_child(api: Served, who: str) -> None:
+    visitor = browser(api)
+    await visitor.signs_in(who)
+    assert (await visitor.get("/children/ann")).status in (403, 404)
+    assert 'href="/children/ann"' not in (await visitor.get("/children")).text
+
+
+async def test_an_administrator_switches_a_plugin_off_and_on(api: Served) -> None:
+    admin = browser(api)
+    assert (await admin.signs_in("admin")).path == "/admin/plugins"
+    page = await admin.post("/admin/plugins/rotating_code/disable")
+    assert page.path == "/admin/plugins"
+    assert 'action="/admin/plugins/rotating_code/enable"' in page.text
+    assert not api.district.is_on("rotating_code")
+    page = await admin.post("/admin/plugins/rotating_code/enable")
+    assert api.district.is_on("rotating_code")
+    assert "verify_check_in" in (await admin.get("/admin/plugins/rotating_code")).text
+
+
+async def test_only_an_administrator_sees_the_plugins(api: Served) -> None:
+    teacher = browser(api)
+    await teacher.signs_in("teacher_b")
+    assert (await teacher.get("/admin/plugins")).status == 403
+    assert (await teacher.post("/admin/plugins/rotating_code/disable")).status == 403
+    assert api.district.is_on("rotating_code")

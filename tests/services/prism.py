@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.services.run import NotHere, folder, once
+from tests.services import npm
+from tests.services.run import NotHere, once
 
 PACKAGE = "@stoplight/prism-cli@5.14.2"
 _READY = "Prism is listening"
@@ -32,7 +32,7 @@ def specification(name: str) -> Path:
 
 def command() -> str:
     """Prism, installed for this run. Raises NotHere with the reason where it cannot be had."""
-    return once("prism", _installed)
+    return once("prism", lambda: str(npm.installed("Prism", PACKAGE) / ".bin" / "prism"))
 
 
 @contextlib.contextmanager
@@ -70,22 +70,6 @@ def _running(*arguments: str) -> Iterator[str]:
     finally:
         _end(process)
         process.stdout.close()
-
-
-def _installed() -> str:
-    """Where Prism was installed for this run."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        raise NotHere("Prism: no node and npm on PATH")
-    base = folder() / "prism"
-    base.mkdir(exist_ok=True)
-    (base / "package.json").write_text('{"private": true}')
-    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", PACKAGE]
-    try:
-        subprocess.run(command, cwd=base, check=True, capture_output=True, timeout=180)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        raise NotHere(f"Prism: {PACKAGE} cannot be installed by npm") from None
-    return str(base / "node_modules" / ".bin" / "prism")
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -79,6 +80,7 @@ class StudentChanges(Body):
     enabled: bool | None = None
 
 
+_CHILDREN = 100
 _NEVER_EMPTY = frozenset({"given_name", "family_name", "grades", "enabled"})
 
 
@@ -92,6 +94,19 @@ async def search_students(call: Call, query: SearchQuery) -> StudentList:
         lambda c: _page(c, people.search_students(c, query.q, within, limit=size, after=after), call)
     )
     call.discloses((s.id for s in found.items), fields=("name", "grades"), rows=len(found.items))
+    return found
+
+
+@students.get("/children")
+@operation("student.search", answers=StudentList)
+async def list_children(call: Call) -> StudentList:
+    """The caller's own children whose records they may see, by name; none for whoever is nobody's guardian."""
+    if not call.me.has("guardian"):
+        return StudentList(items=[])
+    as_guardian = replace(call.me, roles=tuple(held for held in call.me.roles if held.role == "guardian"))
+    within = students_within(as_guardian, "student.search", call.today())
+    found = await call.read(lambda c: _page(c, people.search_students(c, None, within, limit=_CHILDREN), call))
+    call.discloses((child.id for child in found.items), fields=("name", "grades"), rows=len(found.items))
     return found
 
 

@@ -58,11 +58,14 @@ async def _show_json(ready: Ready) -> None:
 
 
 async def _show(ready: Ready) -> None:
+    from homeroom.demo.folder import has_pages
     from homeroom.demo.run import show_board
 
     click.echo(f"\nHomeroom serves on {ready.url} (its API is described on {ready.url}/docs). Sign-ins:\n")
     for account in ready.accounts:
         click.echo(f"  {account.role:<15} {account.email:<42} {account.password}   {account.name}")
+    if has_pages():
+        click.echo(f"\nStudents and teachers can sign in to pages on {ready.url}/")
     click.echo(f"\nIts settings: {ready.folder.config}")
     click.echo(f"{ready.group.title} at {ready.group.school} is open for check-in; its live board:\n")
     await show_board(ready)

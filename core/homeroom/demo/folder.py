@@ -15,6 +15,7 @@ import click
 
 from homeroom.cli.simulate import toml_value
 from homeroom.demo import sis as sises
+from homeroom.host import discovery
 from homeroom.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 BUNDLE = "oneroster"
 """The connector that reads a generated bundle, where PowerSchool's is not installed."""
+
+PAGES = "web"
+"""The plugin with pages for people."""
 
 _SEND_SECONDS = 2  # less than a district waits for corrections, so that marks are seen to arrive
 
@@ -106,6 +110,11 @@ def make_folder(path: Path | None) -> DemoFolder:
     return DemoFolder(path=path)
 
 
+def has_pages() -> bool:
+    """Whether pages for people are part of this installation."""
+    return PAGES in discovery.installed()
+
+
 def configure(
     folder: DemoFolder, url: str, sis: Vendor | None = None, *, students: int = 0, channels: Sequence[Vendor] = ()
 ) -> Settings:
@@ -122,6 +131,7 @@ def configure(
         enabled=toml_value(
             [
                 *("accounts", "rotating_code", BUNDLE if sis is None else sises.CONNECTOR),
+                *([PAGES] if has_pages() else []),
                 *(channel.name for channel in channels),
             ]
         ),

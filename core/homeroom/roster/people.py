@@ -278,13 +278,13 @@ def children_of(connection: Connection, guardian_id: str) -> list[Relative]:
 
 def search_students(
     connection: Connection,
-    words: str,
+    words: str | None,
     within: ModelSelect[Any] | None = None,
     *,
     limit: int = 50,
     after: Sequence[str] | None = None,
 ) -> Found:
-    """Students whose name holds each of `words` (accents and case do not matter) or whose number they are.
+    """Students whose name holds each of `words` (accents and case do not matter) or whose number they are; None: all.
 
     `within` selects the ids of the students that the caller may see (None: all); `after` is `Found.after`.
     """
@@ -292,11 +292,12 @@ def search_students(
     query = User.select().where(~User.ended, User.id.in_(students))
     if within is not None:
         query = query.where(User.id.in_(within))
-    by_name = [User.sort_name.contains(word) for word in fold(words).split()]
-    matches = by_name[0] if by_name else User.id.is_null()
-    for clause in by_name[1:]:
-        matches &= clause
-    query = query.where(matches | (User.identifier == words.strip()))
+    if words is not None:
+        by_name = [User.sort_name.contains(word) for word in fold(words).split()]
+        matches = by_name[0] if by_name else User.id.is_null()
+        for clause in by_name[1:]:
+            matches &= clause
+        query = query.where(matches | (User.identifier == words.strip()))
     if after is not None:
         name, person_id = after
         query = query.where((User.sort_name > name) | ((User.sort_name == name) & (User.id > person_id)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quart import Blueprint, Response
 
 from homeroom import HOOK_API, Routes, Services, hookimpl
-from homeroom_web import screen, sign_in, student, teacher
+from homeroom_web import admin, family, office, screen, sign_in, student, teacher
 from homeroom_web.pages import Pages
 from homeroom_web.scans import Scans
 from homeroom_web.settings import WebSettings
@@ -37,7 +37,10 @@ class Web:
         blueprint.after_request(_cached)
         scans = Scans(self.services, route=self.settings.scans, secure=secure)
         sign_in.add_routes(blueprint, pages, self.services, scans)
-        student.add_routes(blueprint, pages, scans)
+        student.add_routes(blueprint, pages, scans, self.services.today)
+        family.add_routes(blueprint, pages, self.services.today)
+        office.add_routes(blueprint, pages)
+        admin.add_routes(blueprint, pages)
         teacher.add_routes(blueprint, pages)
         screen.add_routes(blueprint, pages)
         return Routes(prefix="/", blueprint=blueprint)

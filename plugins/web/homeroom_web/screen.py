@@ -34,10 +34,11 @@ async def _shown(visitor: Visitor, session_id: str) -> dict[str, Any]:
     records = await records_of(visitor, session)
     here = sum(record["status"] in ("present", "tardy") for record in records.values())
     students = (await visitor.get(f"/classes/{session['class_id']}/roster"))["students"]
+    why = ""
     try:
         challenge = await visitor.get(f"/sessions/{session_id}/challenge")
     except Failed as refusal:
         if refusal.status != _CONFLICT:
             raise
-        challenge = None
-    return {"session": session, "challenge": challenge, "here": here, "expected": len(students)}
+        challenge, why = None, refusal.detail
+    return {"session": session, "challenge": challenge, "why": why, "here": here, "expected": len(students)}

@@ -10,6 +10,15 @@ from homeroom_web.pages import Pages, field, go
 from homeroom_web.scans import Scans
 from homeroom_web.visitors import COOKIE, Visitor, call
 
+FIRST = {
+    "student": "/check-in",
+    "teacher": "/classes",
+    "school_admin": "/absences",
+    "district_admin": "/admin/plugins",
+    "guardian": "/children",
+}
+"""The page that each role comes to first."""
+
 
 def add_routes(blueprint: Blueprint, pages: Pages, services: Services, scans: Scans) -> None:
     """`/`, `/sign-in` and `/sign-out`."""
@@ -17,11 +26,8 @@ def add_routes(blueprint: Blueprint, pages: Pages, services: Services, scans: Sc
     @blueprint.get("/")
     @pages.for_visitors
     async def home(visitor: Visitor) -> Response:
-        if visitor.has("student"):
-            return go("/check-in")
-        if visitor.has("teacher"):
-            return go("/classes")
-        return pages.render("home.html", visitor=visitor)
+        firsts = [first for role, first in FIRST.items() if visitor.has(role)]
+        return go(firsts[0]) if firsts else pages.render("home.html", visitor=visitor)
 
     @blueprint.get("/sign-in")
     async def ask() -> Response:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 from quart import Blueprint, Response, request
 
+from homeroom_web.calendar import weeks_of
 from homeroom_web.pages import Pages, field, language
 from homeroom_web.scans import Scans
 from homeroom_web.visitors import Failed, Visitor
 
-_WEEKS = 5
 _REFUSED = (404, 409, 422, 429)
 
 
-def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
+def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans, today: Callable[[], date]) -> None:
     """`/check-in` and `/days`."""
 
     @blueprint.get("/check-in")
@@ -50,11 +51,7 @@ def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
     @pages.for_visitors
     async def days(visitor: Visitor) -> Response:
         me = await visitor.get("/auth/me")
-        today = date.today()  # noqa: DTZ011 - only how far back the page looks
-        first = today - timedelta(days=today.weekday() + 7 * (_WEEKS - 1))
-        found = await visitor.get(f"/students/{me['id']}/attendance/days?from={first}&to={today}")
-        by_day = {one["school_day"]: one["status"] for one in found["items"]}
-        return pages.render("days.html", visitor=visitor, weeks=_weeks(first, today, by_day))
+        return pages.render("days.html", visitor=visitor, weeks=await weeks_of(visitor, me["id"], today()))
 
     async def _form(visitor: Visitor, session_id: str, scan: str = "", refusal: Failed | None = None) -> Response:
         sessions = [] if scan else await _open_sessions(visitor)
@@ -70,10 +67,3 @@ async def _open_sessions(visitor: Visitor) -> list[dict[str, Any]]:
         latest = (await visitor.get(f"/classes/{one['id']}/sessions?limit=1"))["items"]
         found += [{**session, "title": one["title"]} for session in latest if session["state"] == "open"]
     return found
-
-
-def _weeks(first: date, last: date, by_day: dict[str, str | None]) -> list[list[dict[str, Any]]]:
-    """The weeks from `first`, a Monday, each as its days with what is known of them."""
-    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-    told = [{"day": day, "status": by_day.get(day.isoformat())} for day in days]
-    return [told[start : start + 7] for start in range(0, len(told), 7)]

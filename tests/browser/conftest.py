@@ -1,0 +1,55 @@
+"""Real Chromium, where the machine has it; skipped aloud where it has not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.services import axe
+from tests.services.run import NotHere
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+_FOLDER = "HOMEROOM_SCREENSHOTS"
+"""Where pictures of the pages go, for people to look at; without it they go to the test's own folder."""
+
+
+@pytest.fixture
+async def chromium(record_property: Callable[[str, object], None]) -> AsyncIterator[Browser]:
+    """A browser of the machine's own."""
+    path = next(filter(None, map(shutil.which, _NAMES)), None)
+    if path is None:
+        record_property("missing", "pages in a browser: there is no Chromium here")
+        pytest.skip("no Chromium")
+    flags = [*_FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=flags)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def axe_script(record_property: Callable[[str, object], None]) -> str:
+    """axe-core's script."""
+    try:
+        return axe.source()
+    except NotHere as exc:
+        record_property("missing", str(exc))
+        pytest.skip(str(exc))
+
+
+@pytest.fixture
+def pictured(tmp_path: Path) -> Callable[[Page, str], object]:
+    """Takes a picture of a page."""
+    folder = Path(os.environ.get(_FOLDER) or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    async def picture(page: Page, name: str) -> None:
+        await page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+    return picture
