@@ -30,7 +30,7 @@ async def school(sqlite_url: str) -> AsyncIterator[Server]:
     plugins = PluginsConfig(enabled=PLUGINS, sections={"accounts": CHEAP})
     async with serving(settings_for(sqlite_url, plugins=plugins)) as server:
         await server.district.store.write(world.build)
-        for user in ("teacher_b", "dan"):
+        for user in ("teacher_b", "dan", "guardian_ann", "admin_north", "admin"):
             given = Credentials(kind="password", fields={"email": f"{user}@example.org", "password": PASSWORD})
             answer = await server.district.host.ask("accounts", "set_password", user_id=user, credentials=given)
             assert answer is not None
@@ -144,4 +144,16 @@ async def test_no_page_shuts_anybody_out(
     await looks(phone, "refused")
     await phone.goto(f"{school.url}/days")
     await looks(phone, "days")
+    for user, path, name in (
+        ("guardian_ann", "/children", "children"),
+        ("guardian_ann", "/children/ann", "child"),
+        ("admin_north", "/absences", "absences"),
+        ("admin", "/admin/plugins", "plugins"),
+        ("admin", "/admin/plugins/rotating_code", "plugin"),
+    ):
+        await desk.get_by_role("button", name="Sign out").click()
+        await _signs_in(desk, user)
+        await desk.goto(school.url + path)
+        await looks(desk, name)
+    assert complaints == ["Failed to load resource: the server responded with a status of 422 ()"]  # the wrong code
     assert wrong == {}

@@ -19,6 +19,7 @@ class Plugin(Answer):
 
     name: str = Field(examples=["rotating_code"])
     version: str | None = Field(default=None, examples=["0.1.0"])
+    listed: bool = Field(description="Whether the file names it; only then can it be switched on.")
     enabled: bool
     required: bool = False
     state: Literal["loaded", "off", "quarantined", "left_out"]
@@ -100,6 +101,7 @@ def _plugin(info: PluginInfo) -> Plugin:
     return Plugin(
         name=info.name,
         version=info.version,
+        listed=info.listed,
         enabled=info.enabled,
         required=info.required,
         state=info.state,

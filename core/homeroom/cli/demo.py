@@ -65,7 +65,7 @@ async def _show(ready: Ready) -> None:
     for account in ready.accounts:
         click.echo(f"  {account.role:<15} {account.email:<42} {account.password}   {account.name}")
     if has_pages():
-        click.echo(f"\nStudents and teachers can sign in to pages on {ready.url}/")
+        click.echo(f"\nAll of them can sign in to the pages on {ready.url}/")
     click.echo(f"\nIts settings: {ready.folder.config}")
     click.echo(f"{ready.group.title} at {ready.group.school} is open for check-in; its live board:\n")
     await show_board(ready)
