@@ -6,10 +6,12 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import time_machine
 
+from homeroom import ApiAnswer
 from homeroom.store import models as m
 from homeroom.store import now_utc
 from tests.services import world
@@ -262,3 +264,44 @@ async def test_only_an_administrator_sees_the_plugins(api: Served) -> None:
     assert (await teacher.get("/admin/plugins")).status == 403
     assert (await teacher.post("/admin/plugins/rotating_code/disable")).status == 403
     assert api.district.is_on("rotating_code")
+
+
+async def test_an_address_without_a_page_is_said_to_be_one(api: Served) -> None:
+    page = await browser(api).get("/no-such-page")
+    assert (page.status, page.heading) == (404, "That was not possible")
+    assert "There is no page at this address." in page.text
+    answer = await api.get("/api/v1/no-such-route")
+    assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
+
+
+async def test_signing_out_after_the_tokens_ran_out_ends_the_session_behind_the_routes_too(api: Served) -> None:
+    bob = browser(api)
+    await bob.signs_in("bob")
+
+    async def living() -> int:
+        return len((await (await api.get("~/auth/sessions", "bob")).get_json())["items"])
+
+    assert await living() == 2
+    with time_machine.travel(now_utc() + timedelta(hours=2), tick=True):
+        assert (await bob.post("/sign-out")).path == "/sign-in"
+        assert await living() == 1
+
+
+async def test_a_server_that_is_busy_signs_nobody_out(api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    bob = browser(api)
+    await bob.signs_in("bob")
+    inside = api.district.api
+    assert inside is not None
+
+    async def busy(method: str, path: str, **given: Any) -> ApiAnswer:
+        if path.endswith("/auth/refresh"):
+            return ApiAnswer(status=503, body=b'{"detail": "Please try again."}')
+        return await inside(method, path, **given)
+
+    with time_machine.travel(now_utc() + timedelta(hours=2), tick=True):
+        monkeypatch.setattr(api.district, "api", busy)
+        page = await bob.get("/days")
+        assert page.status == 503
+        assert "Please try again." in page.text
+        monkeypatch.undo()
+        assert (await bob.get("/days")).path == "/days"

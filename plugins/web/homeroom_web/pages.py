@@ -18,7 +18,7 @@ from homeroom_web.words import Words, words_for
 
 Handler = Callable[..., Awaitable[Response]]
 
-FORBIDDEN, SEE_OTHER = 403, 303
+FORBIDDEN, NOT_FOUND, SEE_OTHER = 403, 404, 303
 
 
 class Pages:
@@ -70,6 +70,10 @@ class Pages:
         """Why something cannot be, in the route's own words."""
         return self.render("problem.html", visitor=visitor, status=refusal.status, detail=refusal.detail)
 
+    async def nowhere(self, _error: Exception) -> Response:
+        """There is no page at this address."""
+        return self.problem(Failed(NOT_FOUND, language().say("There is no page at this address.")))
+
     async def check_origin(self) -> Response | None:
         """Refuse a change that another site's page has sent; a `before_request` of every page."""
         if request.method == "GET" or _is_ours():
@@ -98,9 +102,13 @@ def _to_sign_in() -> Response:
 
 
 async def field(name: str) -> str:
-    """One field of the form that was sent; empty when there is none."""
-    form = await request.form
-    return str(form.get(name, "")).strip()
+    """One field of the form that was sent, without blanks around it; empty when there is none."""
+    return (await field_as_typed(name)).strip()
+
+
+async def field_as_typed(name: str) -> str:
+    """One field with every blank that was typed, as a password has them."""
+    return str((await request.form).get(name, ""))
 
 
 def _is_ours() -> bool:

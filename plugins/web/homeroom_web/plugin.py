@@ -9,7 +9,7 @@ from homeroom_web import admin, family, office, screen, sign_in, student, teache
 from homeroom_web.pages import Pages
 from homeroom_web.scans import Scans
 from homeroom_web.settings import WebSettings
-from homeroom_web.visitors import Visitors
+from homeroom_web.visitors import Failed, Visitors
 
 _HOUR = 3600
 _FOREVER = "public, max-age=86400"
@@ -35,6 +35,8 @@ class Web:
         blueprint = Blueprint("web", __name__, static_folder="static", static_url_path="/static")
         blueprint.before_request(pages.check_origin)
         blueprint.after_request(_cached)
+        blueprint.register_error_handler(Failed, pages.problem)
+        blueprint.app_errorhandler(404)(pages.nowhere)
         scans = Scans(self.services, route=self.settings.scans, secure=secure)
         sign_in.add_routes(blueprint, pages, self.services, scans)
         student.add_routes(blueprint, pages, scans, self.services.today)

@@ -6,7 +6,7 @@ import orjson
 from quart import Blueprint, Response, request
 
 from homeroom import Services
-from homeroom_web.pages import Pages, field, go
+from homeroom_web.pages import Pages, field, field_as_typed, go
 from homeroom_web.scans import Scans
 from homeroom_web.visitors import COOKIE, Visitor, call
 
@@ -40,7 +40,7 @@ def add_routes(blueprint: Blueprint, pages: Pages, services: Services, scans: Sc
     @blueprint.post("/sign-in")
     async def enter() -> Response:
         email, onward = await field("email"), await field("next") or "/"
-        given = {"email": email, "password": await field("password")}
+        given = {"email": email, "password": await field_as_typed("password")}
         if code := await field("code"):
             given["code"] = code
         answer = await call(services, "POST", "/api/v1/auth/login", json=given)

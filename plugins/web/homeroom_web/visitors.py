@@ -37,7 +37,7 @@ class Failed(Exception):
 
 @dataclass(slots=True)
 class Session:
-    """What is kept of a browser's session."""
+    """What is kept of a browser's session. The roles choose which links are shown; rights are judged by each route."""
 
     access: str = field(repr=False)
     refresh: str = field(repr=False)
@@ -78,9 +78,11 @@ class Visitors:
         return Visitor(self, cookie, Session.read(kept)) if cookie and kept else None
 
     async def see_off(self, visitor: Visitor) -> None:
-        """End a session, here and behind the API."""
-        await self._ask("POST", "/auth/logout", visitor.session.access)
-        await self._services.kv.delete(_key(visitor.cookie))
+        """End a session, behind the API and, whatever that says, here."""
+        try:
+            await self.ask(visitor, "POST", "/auth/logout")
+        finally:
+            await self._services.kv.delete(_key(visitor.cookie))
 
     async def ask(self, visitor: Visitor, method: str, path: str, json: Any = None) -> ApiAnswer:
         """What a route answers to a visitor; tokens that have run out are renewed. Raises NotSignedIn."""
@@ -94,9 +96,13 @@ class Visitors:
         return answer
 
     async def _renew(self, visitor: Visitor) -> None:
-        """Get new tokens. A refresh token works once, so one of all requests and processes does it."""
+        """Get new tokens. A refresh token works once, so one of all requests and processes does it.
+
+        Raises NotSignedIn when the session has ended, and Failed when that cannot be told now.
+        """
         old, key = visitor.session.refresh, _key(visitor.cookie)
-        turn = await self._services.limiter.hit(f"renew:{_key(old)}", 1, _RENEWING)
+        mine = f"renew:{_key(old)}"
+        turn = await self._services.limiter.hit(mine, 1, _RENEWING)
         if not turn.allowed:
             for _ in range(_LOOKS):
                 kept = await self._services.kv.get(key)
@@ -108,10 +114,12 @@ class Visitors:
                 await asyncio.sleep(_RENEWING / _LOOKS)  # another process tells of it by nothing but the new tokens
             raise NotSignedIn
         answer = await call(self._services, "POST", "/api/v1/auth/refresh", json={"refresh_token": old})
-        if answer.status != 200:  # noqa: PLR2004
+        if answer.status == 401:  # noqa: PLR2004
             await self._services.kv.delete(key)
             raise NotSignedIn
-        tokens = orjson.loads(answer.body)
+        if answer.status != 200:  # noqa: PLR2004
+            await self._services.limiter.forget(mine)  # nothing was used up: the next request may try
+        tokens = _told(answer)
         visitor.session.access, visitor.session.refresh = tokens["access_token"], tokens["refresh_token"]
         await self._keep(visitor.cookie, visitor.session)
 
