@@ -15,7 +15,7 @@ from homeroom import ApiAnswer
 from homeroom.store import models as m
 from homeroom.store import now_utc
 from tests.services import world
-from tests.services.browsing import PLUGINS, Browser, browser
+from tests.services.browsing import PASSWORD, PLUGINS, Browser, browser
 from tests.services.front import CHEAP
 from tests.services.served import Served, served
 
@@ -305,3 +305,35 @@ async def test_a_server_that_is_busy_signs_nobody_out(api: Served, monkeypatch: 
         assert "Please try again." in page.text
         monkeypatch.undo()
         assert (await bob.get("/days")).path == "/days"
+
+
+async def test_a_form_that_is_sent_when_the_session_has_ended_survives_signing_in(api: Served) -> None:
+    family = browser(api)
+    await family.signs_in("guardian_ann")
+    await family.post("/sign-out")
+    day = (world.TODAY + timedelta(days=9)).isoformat()
+    page = await family.post("/children/ann/absence", first_day=day, last_day="", reason='Flu "A" & <b>')
+    assert (page.status, page.heading) == (401, "Sign in")
+    assert page.value("kept.reason") == 'Flu "A" & <b>'
+    hidden = {
+        name: page.value(name) for name in ("next", "kept_path", "kept.first_day", "kept.last_day", "kept.reason")
+    }
+    wrong = await family.post("/sign-in", email="guardian_ann@example.org", password="wrong", **hidden)
+    assert wrong.value("kept.reason") == 'Flu "A" & <b>'
+
+    page = await family.post("/sign-in", email="guardian_ann@example.org", password=PASSWORD, **hidden)
+
+    assert page.heading == "Send it now?"
+    assert 'action="/children/ann/absence"' in page.text
+    again = {name: page.value(name) for name in ("first_day", "last_day", "reason")}
+    assert (await family.post("/children/ann/absence", **again)).path == "/children/ann"
+    told = (await (await api.get("~/students/ann/absence-reports", "admin_north")).get_json())["items"]
+    assert [one["reason"] for one in told if one["first_day"] == day] == ['Flu "A" & <b>']
+
+
+@pytest.mark.parametrize("path", _ELSEWHERE)
+async def test_no_kept_form_goes_to_another_site(api: Served, path: str) -> None:
+    visitor = browser(api)
+    await visitor.signs_in("bob")
+    given = {"email": "bob@example.org", "password": PASSWORD, "next": "/", "kept_path": path, "kept.reason": "x"}
+    assert (await visitor.post("/sign-in", **given)).path == "/check-in"

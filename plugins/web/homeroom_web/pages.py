@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -18,7 +19,30 @@ from homeroom_web.words import Words, words_for
 
 Handler = Callable[..., Awaitable[Response]]
 
-FORBIDDEN, NOT_FOUND, SEE_OTHER = 403, 404, 303
+SEE_OTHER, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 303, 401, 403, 404
+_KEPT = "kept."
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A form that was sent when its session had ended: where it goes, and what was filled in."""
+
+    path: str
+    fields: Mapping[str, str]
+
+    @property
+    def hidden(self) -> dict[str, str]:
+        """The fields by which it travels through the form to sign in with."""
+        return {"kept_path": self.path, **{f"{_KEPT}{name}": value for name, value in self.fields.items()}}
+
+
+async def kept_form() -> Kept | None:
+    """The form that travels along with this one."""
+    form = (await request.form).to_dict()
+    path = form.get("kept_path", "")
+    if not is_ours(path):
+        return None
+    return Kept(path, {name[len(_KEPT) :]: value for name, value in form.items() if name.startswith(_KEPT)})
 
 
 class Pages:
@@ -56,15 +80,22 @@ class Pages:
         async def view(**path: Any) -> Response:
             visitor = await self.visitors.find(request.cookies.get(COOKIE))
             if visitor is None:
-                return _to_sign_in()
+                return await self._to_sign_in()
             try:
                 return await handler(visitor, **path)
             except NotSignedIn:
-                return _to_sign_in()
+                return await self._to_sign_in()
             except Failed as refusal:
                 return self.problem(refusal, visitor)
 
         return view
+
+    async def _to_sign_in(self) -> Response:
+        """The form to sign in with; what was filled in on another form goes along and is not lost."""
+        if request.method == "GET":
+            return go(f"/sign-in?next={quote(request.full_path.rstrip('?'), safe='')}")
+        kept = Kept(request.path, (await request.form).to_dict())
+        return self.render("sign_in.html", status=UNAUTHORIZED, onward="/", email="", wrong=None, kept=kept)
 
     def problem(self, refusal: Failed, visitor: Visitor | None = None) -> Response:
         """Why something cannot be, in the route's own words."""
@@ -76,7 +107,7 @@ class Pages:
 
     async def check_origin(self) -> Response | None:
         """Refuse a change that another site's page has sent; a `before_request` of every page."""
-        if request.method == "GET" or _is_ours():
+        if request.method == "GET" or _is_from_us():
             return None
         refusal = Failed(FORBIDDEN, language().say("This came from another site's page, so nothing was done."))
         return self.problem(refusal)
@@ -89,16 +120,15 @@ def language() -> Words:
 
 def go(path: str) -> Response:
     """On to another page of ours, by GET; any other target leads home."""
-    parts = urlsplit(path)
-    ours = not parts.scheme and not parts.netloc and path.startswith("/") and not path.startswith(("//", "/\\"))
-    response = redirect(path if ours else "/", SEE_OTHER)
+    response = redirect(path if is_ours(path) else "/", SEE_OTHER)
     assert isinstance(response, Response)  # noqa: S101 - Quart's, not Werkzeug's
     return response
 
 
-def _to_sign_in() -> Response:
-    here = request.full_path.rstrip("?") if request.method == "GET" else "/"
-    return go(f"/sign-in?next={quote(here, safe='')}")
+def is_ours(path: str) -> bool:
+    """Whether a link leads to a page of ours and nowhere else."""
+    parts = urlsplit(path)
+    return not parts.scheme and not parts.netloc and path.startswith("/") and not path.startswith(("//", "/\\"))
 
 
 async def field(name: str) -> str:
@@ -111,7 +141,7 @@ async def field_as_typed(name: str) -> str:
     return str((await request.form).get(name, ""))
 
 
-def _is_ours() -> bool:
+def _is_from_us() -> bool:
     """Whether the browser says that one of our own pages sent this. All of today's browsers say it with a POST."""
     origin = request.headers.get("Origin")
     return origin is not None and urlsplit(origin).netloc == request.host

@@ -6,7 +6,7 @@ import orjson
 from quart import Blueprint, Response, request
 
 from homeroom import Services
-from homeroom_web.pages import Pages, field, field_as_typed, go
+from homeroom_web.pages import Pages, field, field_as_typed, go, kept_form
 from homeroom_web.scans import Scans
 from homeroom_web.visitors import COOKIE, Visitor, call
 
@@ -32,14 +32,14 @@ def add_routes(blueprint: Blueprint, pages: Pages, services: Services, scans: Sc
     @blueprint.get("/sign-in")
     async def ask() -> Response:
         onward = request.args.get("next", "/")
-        response = pages.render("sign_in.html", onward=onward, email="", wrong=None)
+        response = pages.render("sign_in.html", onward=onward, email="", wrong=None, kept=None)
         if (receipt := await scans.exchange(onward)) is not None:
             scans.keep(response, receipt)
         return response
 
     @blueprint.post("/sign-in")
     async def enter() -> Response:
-        email, onward = await field("email"), await field("next") or "/"
+        email, onward, kept = await field("email"), await field("next") or "/", await kept_form()
         given = {"email": email, "password": await field_as_typed("password")}
         if code := await field("code"):
             given["code"] = code
@@ -47,9 +47,10 @@ def add_routes(blueprint: Blueprint, pages: Pages, services: Services, scans: Sc
         told = orjson.loads(answer.body)
         if answer.status != 200:  # noqa: PLR2004
             wrong = told.get("detail", "")
-            return pages.render("sign_in.html", status=answer.status, onward=onward, email=email, wrong=wrong)
+            values = {"onward": onward, "email": email, "wrong": wrong, "kept": kept}
+            return pages.render("sign_in.html", status=answer.status, **values)
         cookie = await pages.visitors.welcome(told)
-        response = go(onward)
+        response = pages.render("kept.html", kept=kept) if kept else go(onward)
         seconds = int(pages.visitors.seconds)
         response.set_cookie(COOKIE, cookie, max_age=seconds, httponly=True, secure=pages.secure, samesite="Lax")
         return response
