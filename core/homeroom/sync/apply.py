@@ -71,8 +71,11 @@ class Planned:
 def plan_ahead(connection: Connection, job: Job, noun: Noun, after: str) -> Planned | None:
     """The plan for the next rows if all of them are new: nothing but what they refer to can change under it.
 
-    None where there are no more, or where they have to be planned in the transaction that changes them.
+    None where there are no more, or where they have to be planned in the transaction that changes them: also rows that
+    name others of their noun, which the unit before may find unfit.
     """
+    if any(reference.noun == noun for reference in MAPPINGS[noun].references):
+        return None
     seen = connection.sql("SELECT max(id) FROM journal")[0][0] or 0
     staged = _pending(connection, job, noun, after, _TO_TAKE)
     if not staged or not all(row.is_new for row in staged):
