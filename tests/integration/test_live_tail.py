@@ -170,3 +170,24 @@ async def test_waiting_for_what_never_comes_ends(sqlite_store: Store) -> None:
 def test_nothing_of_redis_is_imported_without_redis() -> None:
     code = "import sys; import homeroom.live.tail; sys.exit('redis' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_the_bus_stops_though_its_driver_loses_the_word_to_stop(sqlite_store: Store) -> None:
+    """Before Python 3.12 asyncio.wait_for, by which redis-py sends, drops a cancellation that comes with its answer."""
+    bus = Bus(sqlite_store, None)
+    await bus.start()
+    told = 0
+
+    async def hard_of_hearing() -> None:
+        nonlocal told
+        while told < 2:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                told += 1
+
+    bus._tasks = [asyncio.create_task(hard_of_hearing())]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await bus.stop()
+    assert told == 2

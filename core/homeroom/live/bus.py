@@ -54,9 +54,11 @@ class Bus:
         """Wake no more."""
         with contextlib.suppress(ValueError):
             self._store.committed.remove(self._committed)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        left = set(self._tasks)
+        while left:  # told again until it is heard: the driver sends by asyncio.wait_for, which may lose the word
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=1)
         self._tasks = []
 
     async def wait(self, seconds: float) -> None:
