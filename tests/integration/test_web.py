@@ -204,6 +204,10 @@ async def test_pages_are_kept_nowhere_and_run_no_script_of_others(api: Served) -
     assert page.headers["Cache-Control"] == "no-store"
     assert "unsafe-inline" not in page.headers["Content-Security-Policy"]
     assert not re.search(r"<script(?! src=\"/static/)|\son\w+=|style=", page.text)
+    teacher = browser(api)
+    await teacher.signs_in("teacher_b")
+    ticket = await teacher.post("/ticket")
+    assert (ticket.status, ticket.headers["Cache-Control"]) == (200, "no-store")
     style = await browser(api).get("/static/web.css")
     assert style.headers["Cache-Control"].startswith("public")
 
@@ -337,3 +341,11 @@ async def test_no_kept_form_goes_to_another_site(api: Served, path: str) -> None
     await visitor.signs_in("bob")
     given = {"email": "bob@example.org", "password": PASSWORD, "next": "/", "kept_path": path, "kept.reason": "x"}
     assert (await visitor.post("/sign-in", **given)).path == "/check-in"
+
+
+async def test_whoever_is_signed_out_already_is_asked_for_nothing_when_signing_out(api: Served) -> None:
+    bob = browser(api)
+    await bob.signs_in("bob")
+    for _ in range(2):
+        page = await bob.post("/sign-out")
+        assert (page.status, page.path, page.heading) == (200, "/sign-in", "Sign in")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 
 from homeroom import HOOK_API, Routes, Services, hookimpl
 from homeroom_web import admin, family, office, screen, sign_in, student, teacher
@@ -12,7 +12,7 @@ from homeroom_web.settings import WebSettings
 from homeroom_web.visitors import Failed, Visitors
 
 _HOUR = 3600
-_FOREVER = "public, max-age=86400"
+_A_DAY = "public, max-age=86400"
 
 
 class Web:
@@ -49,7 +49,7 @@ class Web:
 
 
 async def _cached(response: Response) -> Response:
-    """Files may be kept for a day, pages not at all (the core's own header)."""
-    if response.content_type and not response.content_type.startswith(("text/html", "application/json")):
-        response.headers["Cache-Control"] = _FOREVER
+    """Files may be kept for a day; whatever else is answered, not at all (the core's own header)."""
+    if request.endpoint == "web.static" and response.status_code < 400:  # noqa: PLR2004
+        response.headers["Cache-Control"] = _A_DAY
     return response

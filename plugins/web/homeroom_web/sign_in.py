@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import orjson
 from quart import Blueprint, Response, request
 
 from homeroom import Services
 from homeroom_web.pages import Pages, field, field_as_typed, go, kept_form
 from homeroom_web.scans import Scans
-from homeroom_web.visitors import COOKIE, Visitor, call
+from homeroom_web.visitors import COOKIE, NotSignedIn, Visitor, call
 
 FIRST = {
     "student": "/check-in",
@@ -56,9 +58,11 @@ def add_routes(blueprint: Blueprint, pages: Pages, services: Services, scans: Sc
         return response
 
     @blueprint.post("/sign-out")
-    @pages.for_visitors
-    async def leave(visitor: Visitor) -> Response:
-        await pages.visitors.see_off(visitor)
+    async def leave() -> Response:
+        visitor = await pages.visitors.find(request.cookies.get(COOKIE))
+        if visitor is not None:
+            with contextlib.suppress(NotSignedIn):  # the session had ended behind the routes already
+                await pages.visitors.see_off(visitor)
         response = go("/sign-in")
         response.delete_cookie(COOKIE)
         return response
