@@ -82,13 +82,14 @@ class Receiver:
     async def _take(self, name: str) -> Response:
         body = await request.get_data()
         assert isinstance(body, bytes)
+        content = await request.get_json()
         headers = {key.lower(): value for key, value in request.headers.items()}
-        answer = self.answer(name)
+        answer = self.answer(name)  # may kill the sender: from here on to the next await, nobody calls this off
         self.heard.append(
             Heard(
                 endpoint=name,
                 id=headers["webhook-id"],
-                json=await request.get_json(),
+                json=content,
                 headers=headers,
                 body=body,
                 verified=name in self.secrets and is_from_homeroom(self.secrets[name], headers, body, seconds=ANY_AGE),
