@@ -252,7 +252,7 @@ async def test_nobody_sees_another_familys_child(api: Served, who: str) -> None:
 
 async def test_an_administrator_switches_a_plugin_off_and_on(api: Served) -> None:
     admin = browser(api)
-    assert (await admin.signs_in("admin")).path == "/admin/plugins"
+    assert (await admin.signs_in("admin", onward="/admin/plugins")).path == "/admin/plugins"
     page = await admin.post("/admin/plugins/rotating_code/disable")
     assert page.path == "/admin/plugins"
     assert 'action="/admin/plugins/rotating_code/enable"' in page.text

@@ -22,11 +22,11 @@ TestWeb = plugin_tests(Web, {})
 
 def _said() -> Iterator[str]:
     """Every text that a page says."""
-    for file in HERE.glob("templates/*.html"):
+    for file in HERE.glob("templates/**/*.html"):
         yield from re.findall(r"""\b_\((?:"([^"]+)"|'[^']+')""", file.read_text(encoding="utf-8"))
         yield from re.findall(r"""\b_\('([^']+)'""", file.read_text(encoding="utf-8"))
-    for file in HERE.glob("*.py"):
-        yield from re.findall(r"""\.say\(\s*"([^"]+)\"""", file.read_text(encoding="utf-8"))
+    for file in HERE.glob("**/*.py"):
+        yield from re.findall(r"""(?:\.|\bto_)say\(\s*"([^"]+)\"""", file.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("language", [one for one in languages() if one != "en"])
@@ -51,6 +51,6 @@ def test_a_page_speaks_a_language_that_there_is(accepted: list[str], language: s
 
 
 def test_no_page_needs_what_the_content_security_policy_forbids() -> None:
-    for file in HERE.glob("templates/*.html"):
+    for file in HERE.glob("templates/**/*.html"):
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"\sstyle=|<style|<script(?! src=\"/static/)|\son[a-z]+=|javascript:", text), file.name

@@ -13,6 +13,8 @@ from babel.dates import format_date
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from quart import Response, redirect, request
 
+from homeroom import Services
+from homeroom_web.menu import TOP, is_at, room_of, shown
 from homeroom_web.settings import WebSettings
 from homeroom_web.visitors import COOKIE, Failed, NotSignedIn, Visitor, Visitors
 from homeroom_web.words import Words, words_for
@@ -48,8 +50,9 @@ async def kept_form() -> Kept | None:
 class Pages:
     """Makes pages of templates, for whoever is signed in at the browser."""
 
-    def __init__(self, settings: WebSettings, visitors: Visitors, *, secure: bool) -> None:
+    def __init__(self, settings: WebSettings, services: Services, visitors: Visitors, *, secure: bool) -> None:
         self.settings = settings
+        self.services = services
         self.visitors = visitors
         self.secure = secure
         self._environment = Environment(
@@ -68,6 +71,10 @@ class Pages:
             visitor=visitor,
             words=words,
             _=words.say,
+            top=shown(TOP, visitor) if visitor else [],
+            room=room_of(request.path),
+            shown=shown,
+            is_at=lambda link: is_at(link, request.path),
             day_name=lambda day: format_date(day, "EEE", locale=words.language),
             **values,
         )

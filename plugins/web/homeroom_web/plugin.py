@@ -5,7 +5,7 @@ from __future__ import annotations
 from quart import Blueprint, Response, request
 
 from homeroom import HOOK_API, Routes, Services, hookimpl
-from homeroom_web import admin, family, office, screen, sign_in, student, teacher
+from homeroom_web import admin, family, office, rooms, sign_in, student, teacher
 from homeroom_web.pages import Pages
 from homeroom_web.scans import Scans
 from homeroom_web.settings import WebSettings
@@ -31,20 +31,17 @@ class Web:
         """All pages and their files."""
         visitors = Visitors(self.services, seconds=self.settings.signed_in_hours * _HOUR)
         secure = (self.services.public_url or "").startswith("https:")
-        pages = Pages(self.settings, visitors, secure=secure)
+        pages = Pages(self.settings, self.services, visitors, secure=secure)
         blueprint = Blueprint("web", __name__, static_folder="static", static_url_path="/static")
         blueprint.before_request(pages.check_origin)
         blueprint.after_request(_cached)
         blueprint.register_error_handler(Failed, pages.problem)
         blueprint.app_errorhandler(404)(pages.nowhere)
         scans = Scans(self.services, route=self.settings.scans, secure=secure)
-        sign_in.add_routes(blueprint, pages, self.services, scans)
-        student.add_routes(blueprint, pages, scans, self.services.today)
-        family.add_routes(blueprint, pages, self.services.today)
-        office.add_routes(blueprint, pages)
-        admin.add_routes(blueprint, pages)
-        teacher.add_routes(blueprint, pages)
-        screen.add_routes(blueprint, pages)
+        sign_in.add_routes(blueprint, pages, scans)
+        student.add_routes(blueprint, pages, scans)
+        for room in (teacher, family, office, admin, rooms):
+            room.add_routes(blueprint, pages)
         return Routes(prefix="/", blueprint=blueprint)
 
 

@@ -1,4 +1,4 @@
-"""Signing in and out, and which page is whose first."""
+"""Signing in and out, and the page that somebody comes to first."""
 
 from __future__ import annotations
 
@@ -7,29 +7,20 @@ import contextlib
 import orjson
 from quart import Blueprint, Response, request
 
-from homeroom import Services
+from homeroom_web.menu import TOP, shown
 from homeroom_web.pages import Pages, field, field_as_typed, go, kept_form
 from homeroom_web.scans import Scans
 from homeroom_web.visitors import COOKIE, NotSignedIn, Visitor, call
 
-FIRST = {
-    "student": "/check-in",
-    "teacher": "/classes",
-    "school_admin": "/absences",
-    "district_admin": "/admin/plugins",
-    "guardian": "/children",
-}
-"""The page that each role comes to first."""
 
-
-def add_routes(blueprint: Blueprint, pages: Pages, services: Services, scans: Scans) -> None:
+def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
     """`/`, `/sign-in` and `/sign-out`."""
 
     @blueprint.get("/")
     @pages.for_visitors
     async def home(visitor: Visitor) -> Response:
-        firsts = [first for role, first in FIRST.items() if visitor.has(role)]
-        return go(firsts[0]) if firsts else pages.render("home.html", visitor=visitor)
+        links = shown(TOP, visitor)
+        return go(links[0].path) if links else pages.render("home.html", visitor=visitor)
 
     @blueprint.get("/sign-in")
     async def ask() -> Response:
@@ -45,7 +36,7 @@ def add_routes(blueprint: Blueprint, pages: Pages, services: Services, scans: Sc
         given = {"email": email, "password": await field_as_typed("password")}
         if code := await field("code"):
             given["code"] = code
-        answer = await call(services, "POST", "/api/v1/auth/login", json=given)
+        answer = await call(pages.services, "POST", "/api/v1/auth/login", json=given)
         told = orjson.loads(answer.body)
         if answer.status != 200:  # noqa: PLR2004
             wrong = told.get("detail", "")

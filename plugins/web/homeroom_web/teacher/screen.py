@@ -7,7 +7,7 @@ from typing import Any
 from quart import Blueprint, Response
 
 from homeroom_web.pages import Pages
-from homeroom_web.teacher import records_of
+from homeroom_web.teacher.board import records_of
 from homeroom_web.visitors import Failed, Visitor
 
 _CONFLICT = 409
@@ -19,13 +19,13 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.get("/sessions/<session_id>/screen")
     @pages.for_visitors
     async def screen(visitor: Visitor, session_id: str) -> Response:
-        return pages.render("screen.html", visitor=visitor, **await _shown(visitor, session_id))
+        return pages.render("teacher/screen.html", visitor=visitor, **await _shown(visitor, session_id))
 
     @blueprint.get("/sessions/<session_id>/code")
     @pages.for_visitors
     async def code(visitor: Visitor, session_id: str) -> Response:
         """The part of the projector's page that changes."""
-        return pages.render("code.html", visitor=visitor, **await _shown(visitor, session_id))
+        return pages.render("teacher/code.html", visitor=visitor, **await _shown(visitor, session_id))
 
 
 async def _shown(visitor: Visitor, session_id: str) -> dict[str, Any]:

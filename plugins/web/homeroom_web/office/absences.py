@@ -17,7 +17,9 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         found = await visitor.get("/absence-reports?state=reported&limit=50")
         for one in found["items"]:
             one["student"] = await visitor.get(f"/students/{one['student_id']}")
-        return pages.render("absences.html", visitor=visitor, reports=found["items"], more=found["next"] is not None)
+        return pages.render(
+            "office/absences.html", visitor=visitor, reports=found["items"], more=found["next"] is not None
+        )
 
     @blueprint.post("/absences/<report_id>")
     @pages.for_visitors

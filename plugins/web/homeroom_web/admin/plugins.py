@@ -15,12 +15,14 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @pages.for_visitors
     async def plugins(visitor: Visitor) -> Response:
         found = (await visitor.get("/plugins/"))["plugins"]
-        return pages.render("plugins.html", visitor=visitor, plugins=found)
+        return pages.render("admin/plugins.html", visitor=visitor, plugins=found)
 
     @blueprint.get("/admin/plugins/<name>")
     @pages.for_visitors
     async def plugin(visitor: Visitor, name: str) -> Response:
-        return pages.render("plugin.html", visitor=visitor, plugin=await visitor.get(f"/plugins/{name}/diagnostics"))
+        return pages.render(
+            "admin/plugin.html", visitor=visitor, plugin=await visitor.get(f"/plugins/{name}/diagnostics")
+        )
 
     @blueprint.post("/admin/plugins/<name>/<any(enable, disable):switch>")
     @pages.for_visitors

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import date
 from typing import Any
 
 from quart import Blueprint, Response
@@ -15,14 +13,15 @@ from homeroom_web.visitors import Failed, Visitor
 _REFUSED = (409, 422)
 
 
-def add_routes(blueprint: Blueprint, pages: Pages, today: Callable[[], date]) -> None:
+def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     """`/children`, a child's days, and reports of absences."""
+    today = pages.services.today
 
     @blueprint.get("/children")
     @pages.for_visitors
     async def children(visitor: Visitor) -> Response:
         found = (await visitor.get("/students/children"))["items"]
-        return pages.render("children.html", visitor=visitor, children=found)
+        return pages.render("family/children.html", visitor=visitor, children=found)
 
     @blueprint.get("/children/<student_id>")
     @pages.for_visitors
@@ -52,7 +51,7 @@ def add_routes(blueprint: Blueprint, pages: Pages, today: Callable[[], date]) ->
         student = await visitor.get(f"/students/{student_id}")
         reports = (await visitor.get(f"/students/{student_id}/absence-reports?limit=20"))["items"]
         return pages.render(
-            "child.html",
+            "family/child.html",
             visitor=visitor,
             status=refusal.status if refusal else 200,
             student=student,

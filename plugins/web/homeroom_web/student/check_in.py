@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import date
 from typing import Any
 
 from quart import Blueprint, Response, request
@@ -16,8 +14,9 @@ from homeroom_web.visitors import Failed, Visitor
 _REFUSED = (404, 409, 422, 429)
 
 
-def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans, today: Callable[[], date]) -> None:
+def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
     """`/check-in` and `/days`."""
+    today = pages.services.today
 
     @blueprint.get("/check-in")
     @pages.for_visitors
@@ -43,7 +42,7 @@ def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans, today: Callable
             again = await _form(visitor, session_id, refusal=refusal)
             scans.forget(again)
             return again
-        response = pages.render("checked_in.html", visitor=visitor, record=record)
+        response = pages.render("student/checked_in.html", visitor=visitor, record=record)
         scans.forget(response)
         return response
 
@@ -51,13 +50,15 @@ def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans, today: Callable
     @pages.for_visitors
     async def days(visitor: Visitor) -> Response:
         me = await visitor.get("/auth/me")
-        return pages.render("days.html", visitor=visitor, weeks=await weeks_of(visitor, me["id"], today()))
+        return pages.render("student/days.html", visitor=visitor, weeks=await weeks_of(visitor, me["id"], today()))
 
     async def _form(visitor: Visitor, session_id: str, scan: str = "", refusal: Failed | None = None) -> Response:
         sessions = [] if scan else await _open_sessions(visitor)
         chosen = session_id or (sessions[0]["id"] if len(sessions) == 1 else "")
         values = {"sessions": sessions, "chosen": chosen, "scan": scan, "refusal": refusal}
-        return pages.render("check_in.html", visitor=visitor, status=refusal.status if refusal else 200, **values)
+        return pages.render(
+            "student/check_in.html", visitor=visitor, status=refusal.status if refusal else 200, **values
+        )
 
 
 async def _open_sessions(visitor: Visitor) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         found = (await visitor.get("/classes/?limit=100"))["items"]
         for one in found:
             one["session"] = await _latest(visitor, one["id"])
-        return pages.render("classes.html", visitor=visitor, classes=found)
+        return pages.render("teacher/classes.html", visitor=visitor, classes=found)
 
     @blueprint.get("/classes/<class_id>")
     @pages.for_visitors
@@ -32,7 +32,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         records = await records_of(visitor, session)
         values = {"one": one, "session": session, "students": students, "records": records, "statuses": STATUSES}
         counts = {name: sum(record["status"] == name for record in records.values()) for name in STATUSES}
-        return pages.render("board.html", visitor=visitor, counts=counts, **values)
+        return pages.render("teacher/board.html", visitor=visitor, counts=counts, **values)
 
     @blueprint.post("/classes/<class_id>/open")
     @pages.for_visitors

@@ -1,0 +1,13 @@
+"""The school office's pages."""
+
+from __future__ import annotations
+
+from quart import Blueprint
+
+from homeroom_web.office import absences
+from homeroom_web.pages import Pages
+
+
+def add_routes(blueprint: Blueprint, pages: Pages) -> None:
+    """All of them."""
+    absences.add_routes(blueprint, pages)

@@ -1,0 +1,14 @@
+"""A student's pages: checking in, and one's own days."""
+
+from __future__ import annotations
+
+from quart import Blueprint
+
+from homeroom_web.pages import Pages
+from homeroom_web.scans import Scans
+from homeroom_web.student import check_in
+
+
+def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
+    """All of them."""
+    check_in.add_routes(blueprint, pages, scans)
