@@ -80,3 +80,25 @@ async def test_what_was_acknowledged_is_there_whoever_hangs_up(database_url: str
         assert sorted(entered) == sorted(made), "a change without its journal row, or a row without its change"
         assert await server.district.store.read(recount) is not None
         assert server.district.store.waiting == 0
+
+
+async def test_a_connection_ends_with_its_client(sqlite_url: str) -> None:
+    """A phone that has gone leaves nothing behind, though the server would keep a quiet one for a minute."""
+    async with serving(settings_for(sqlite_url)) as server:
+        kept = await _served(server.url)  # whatever else runs, runs from here on
+        before = asyncio.all_tasks()
+        (await _served(server.url)).close()
+        async with asyncio.timeout(10):
+            while asyncio.all_tasks() - before:  # noqa: ASYNC110 - nothing tells of the end of a task of Hypercorn
+                await asyncio.sleep(0)
+        kept.close()
+        await kept.wait_closed()
+
+
+async def _served(url: str) -> asyncio.StreamWriter:
+    """A connection on which one request was answered."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(b"GET /health HTTP/1.1\r\nHost: homeroom\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    return writer

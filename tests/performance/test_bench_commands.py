@@ -143,3 +143,38 @@ def test_without_json_it_prints_a_small_table(monkeypatch: pytest.MonkeyPatch) -
     assert result.exit_code == 0
     for word in ("bench checkin", "measured", "900", "bare baseline", "1500", "0.6  (ratio at least 0.5)", "one; two"):
         assert word in result.stdout
+
+
+def test_everybody_who_comes_at_the_bell_is_there_once_and_every_board_is_right(tmp_path: Path) -> None:
+    found = bench("bell", "--students", "90", "--seconds", "2", "--boards", "10", folder=tmp_path)
+    assert (found["errors"], found["lost"], found["doubled"]) == (0, 0, 0)
+    setup = found["setup"]
+    assert setup["p99_ms"] >= found["p95_ms"] >= found["p50_ms"] > 0
+    assert setup["board_p99_ms"] >= setup["board_p50_ms"] > 0
+    assert min(setup["cpu_us"], setup["baseline_cpu_us"], setup["memory_mib"]) > 0
+
+
+def test_more_workers_at_the_bell_need_postgresql_and_redis() -> None:
+    done = CliRunner().invoke(command, ["bell", "--workers", "2"])
+    assert done.exit_code == 1
+    assert "More than one worker needs --database, --redis" in done.output
+
+
+@pytest.mark.long
+def test_two_workers_ring_on_postgresql_and_redis(tmp_path: Path, postgres_url: str, redis_url: str) -> None:
+    services = ("--database", postgres_url, "--redis", redis_url)
+    found = bench(
+        "bell", *services, "--workers", "2", "--students", "90", "--seconds", "2", "--boards", "10", folder=tmp_path
+    )
+    assert (found["errors"], found["lost"], found["doubled"]) == (0, 0, 0)
+
+
+def test_a_soak_tells_what_grows(tmp_path: Path) -> None:
+    found = bench("soak", "--minutes", "0.3", "--students", "40", "--boards", "4", "--rate", "5", folder=tmp_path)
+    assert (found["errors"], found["lost"], found["doubled"]) == (0, 0, 0)
+    setup = found["setup"]
+    assert setup["check_ins"] == 12 * round(5 * 0.3 * 60 / 12)
+    for name in ("files", "connections", "tasks"):
+        third, last = setup[name]
+        assert 0 < last < third + 40, name  # forty students are a round: one that is kept of each would show
+    assert len(setup["disk_bytes_per_check_in"]) == 2

@@ -17,7 +17,6 @@ from typing import Any, Self
 
 import httpx2
 import websockets
-from hypercorn.asyncio import serve
 from pydantic import SecretStr
 from quart import Quart
 from websockets.asyncio.client import ClientConnection
@@ -25,6 +24,7 @@ from websockets.asyncio.client import ClientConnection
 from homeroom.app import create_app
 from homeroom.auth import sessions
 from homeroom.auth.authenticator import Authenticator
+from homeroom.cli import connections
 from homeroom.cli.server import hypercorn_config, listen, url_of
 from homeroom.district import District
 from homeroom.settings import AttendanceSettings, DatabaseSettings, RedisSettings, Settings
@@ -113,7 +113,7 @@ async def serving(settings: Settings) -> AsyncIterator[Server]:
 
     config = hypercorn_config(listening, None)
     config.graceful_timeout = 0.2
-    serving_task = asyncio.create_task(serve(app, config, shutdown_trigger=stopping.wait))
+    serving_task = asyncio.create_task(connections.serve(app, config, stop=stopping.wait))
     waiting = asyncio.create_task(started.wait())
     await asyncio.wait([serving_task, waiting], return_when=asyncio.FIRST_COMPLETED)
     if serving_task.done():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any, Literal
 
@@ -59,12 +60,13 @@ class ConnectorHealth(Answer):
 
 
 class Process(Answer):
-    """This process: resident memory in bytes, CPU seconds used, live sockets."""
+    """This process: resident memory in bytes, CPU seconds used, live sockets, asyncio's tasks."""
 
     pid: int
     memory_bytes: int
     cpu_seconds: float
     sockets: int
+    tasks: int
 
 
 class DetailedHealth(Answer):
@@ -174,4 +176,4 @@ def _process(sockets: int) -> Process:
     process = psutil.Process()
     used = process.cpu_times()
     values: dict[str, Any] = {"memory_bytes": process.memory_info().rss, "cpu_seconds": used.user + used.system}
-    return Process(pid=os.getpid(), sockets=sockets, **values)
+    return Process(pid=os.getpid(), sockets=sockets, tasks=len(asyncio.all_tasks()), **values)

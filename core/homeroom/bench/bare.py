@@ -1,13 +1,15 @@
 """The baselines: what Quart does on the same server with nothing of ours in it. Imports nothing but Quart.
 
-POST /bare      reads JSON, answers a small JSON with 201, and sends the message to every socket, one after another
+POST /bare      reads JSON, answers a small JSON with 201, and sends the message to every listener, one after another
 POST /message   sets that message; MARK in it becomes the moment of sending
-WS /bare        a listener
+WS /bare        a listener to every post
+WS /bare/OF     a listener to those whose session_id is OF
 GET /health     says that it serves
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +18,7 @@ from quart import Quart, request, websocket
 MARK = "0000-00-00T00:00:00.000000Z"
 
 app = Quart("bare", static_folder=None)
-_sockets: set[Any] = set()
+_sockets: defaultdict[str, set[Any]] = defaultdict(set)
 _message = ""
 
 
@@ -39,21 +41,22 @@ async def post() -> tuple[dict[str, Any], int]:
     """Answer a JSON body, after a plain loop over whoever listens."""
     body = await request.get_json()
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    if _sockets:
+    if listening := [*_sockets[""], *_sockets[body["session_id"]]]:
         message = _message.replace(MARK, now)
-        for socket in list(_sockets):
+        for socket in listening:
             await socket.send(message)
     return {"id": "bare", "session_id": body["session_id"], "status": "present", "recorded_at": now}, 201
 
 
-@app.websocket("/bare")
-async def listen() -> None:
+@app.websocket("/bare", defaults={"of": ""})
+@app.websocket("/bare/<of>")
+async def listen(of: str) -> None:
     """Be among those who are sent the message."""
     socket = websocket._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - Werkzeug's documented name
     await socket.accept()
-    _sockets.add(socket)
+    _sockets[of].add(socket)
     try:
         while True:
             await socket.receive()
     finally:
-        _sockets.discard(socket)
+        _sockets[of].discard(socket)

@@ -7,11 +7,9 @@ import gc
 import socket
 import sys
 
-from hypercorn.asyncio import serve
-
 from homeroom.bench.bare import app
 from homeroom.bench.exchange import HOST
-from homeroom.cli import server
+from homeroom.cli import connections, server
 
 
 async def _serve(listening: socket.socket) -> None:
@@ -24,7 +22,7 @@ async def _serve(listening: socket.socket) -> None:
         gc.set_threshold(100_000, 50, 100)
 
     config = server.hypercorn_config(listening, None)
-    await serve(app, config, shutdown_trigger=stopping.wait)
+    await connections.serve(app, config, stop=stopping.wait)
 
 
 def main() -> None:

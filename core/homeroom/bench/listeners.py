@@ -7,9 +7,7 @@ Reads a Plan as JSON from standard input and writes JSON lines: `{"open": …}` 
 from __future__ import annotations
 
 import asyncio
-import base64
 import gc
-import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,13 +15,10 @@ from datetime import datetime
 
 from homeroom.bench.bare import MARK
 from homeroom.bench.codes import PLACEHOLDER, Teacher, shown
-from homeroom.bench.exchange import HOST, CannotMeasure, ask, client, request, say
-from homeroom.bench.frames import Frames, Opcode, client_frame
+from homeroom.bench.exchange import ask, client, request, say
+from homeroom.bench.sockets import Listener, Seat, open_all
 
-_AT_ONCE = 50
-_OPENING = 60.0
 _PAUSE = 0.01
-_NEWS = b'"attendance"'
 _STAMP = b'"recorded_at":"'
 
 
@@ -105,9 +100,9 @@ class _Crowd:
     def __init__(self, side: Side, patience: float) -> None:
         self.side = side
         self.patience = patience
-        self.sockets: list[_Socket] = []
-        self.ready = 0
-        self.all_ready = asyncio.Event()
+        self.problems: list[str] = []
+        seats = [Seat(port=side.port, path=side.path, token=token, greets=side.greets) for token in side.tokens]
+        self.sockets = [Listener(seat, self.news, self.problems.append) for seat in seats]
         self.got = 0
         self.wanted = 0
         self.all_got = asyncio.Event()
@@ -116,24 +111,10 @@ class _Crowd:
         self.posted = 0
         self.from_stamp: list[float] = []
         self.from_answer: list[float] = []
-        self.problems: list[str] = []
 
     async def open(self) -> None:
-        """Connect every socket, a few at a time, and wait for each one's first message where there is one."""
-        gate = asyncio.Semaphore(_AT_ONCE)
-        loop = asyncio.get_running_loop()
-
-        async def one(token: str) -> None:
-            async with gate:
-                socket = _Socket(self, token)
-                await loop.create_connection(lambda: socket, HOST, self.side.port)
-                async with asyncio.timeout(_OPENING):
-                    await socket.ready.wait()
-                if self.problems:
-                    raise CannotMeasure(self.problems[0])
-                self.sockets.append(socket)
-
-        await asyncio.gather(*(one(token) for token in self.side.tokens))
+        """Connect every socket."""
+        await open_all(self.sockets, self.problems)
 
     async def block(self, posts: list[str], codes: Mapping[str, bytes], *, warm: bool) -> None:
         """Post one after the other, each when the one before has reached everybody."""
@@ -188,70 +169,6 @@ class _Crowd:
             examples=self.problems[:3],
             bytes=len(self.last),
         )
-
-
-class _Socket(asyncio.Protocol):
-    """One WebSocket that only listens."""
-
-    def __init__(self, crowd: _Crowd, token: str) -> None:
-        self.crowd = crowd
-        self.token = token
-        self.count = 0
-        self.ready = asyncio.Event()
-        self.frames: Frames | None = None
-        self.head = b""
-        self.transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio's own promise for TCP
-        self.transport = transport
-        key = base64.b64encode(secrets.token_bytes(16)).decode()
-        lines = [
-            f"GET {self.crowd.side.path} HTTP/1.1",
-            f"Host: {HOST}",
-            "Connection: Upgrade",
-            "Upgrade: websocket",
-            "Sec-WebSocket-Version: 13",
-            f"Sec-WebSocket-Key: {key}",
-            f"Authorization: Bearer {self.token}",
-        ]
-        transport.write("\r\n".join([*lines, "", ""]).encode())
-
-    def data_received(self, data: bytes) -> None:
-        if self.frames is None:
-            self.head += data
-            head, end, data = self.head.partition(b"\r\n\r\n")
-            if not end:
-                return
-            if not head.startswith(b"HTTP/1.1 101"):
-                self._end(f"no WebSocket: {head[:60].decode(errors='replace')}")
-                return
-            self.frames = Frames()
-            if not self.crowd.side.greets:
-                self.ready.set()
-        for opcode, payload in self.frames.feed(data):
-            if opcode == Opcode.TEXT:
-                self._text(payload)
-            elif opcode == Opcode.PING:
-                self.transport.write(client_frame(Opcode.PONG, payload))
-            elif opcode == Opcode.CLOSE:
-                self._end(f"closed with {int.from_bytes(payload[:2], 'big')}")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.transport.is_closing():
-            self._end(f"connection lost{f': {type(exc).__name__}' if exc else ''}")
-
-    def _end(self, problem: str) -> None:
-        self.crowd.problems.append(problem)
-        self.ready.set()
-        self.transport.close()
-
-    def _text(self, payload: bytes) -> None:
-        if not self.ready.is_set():
-            self.ready.set()  # the hello
-        elif _NEWS in payload[:40]:
-            self.count += 1
-            self.crowd.news(payload)
 
 
 def main() -> None:

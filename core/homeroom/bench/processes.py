@@ -55,10 +55,10 @@ class Running:
         return float(sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))) / _MIB
 
 
-def product(kind: ServerKind, port: int) -> list[str]:
-    """The command that serves Homeroom on this kind of server, with one process."""
+def product(kind: ServerKind, port: int, workers: int = 1) -> list[str]:
+    """The command that serves Homeroom on this kind of server; more than one worker is Hypercorn's alone."""
     if kind == "hypercorn":
-        return [*homeroom(), "serve", "--host", HOST, "--port", str(port)]
+        return [*homeroom(), "serve", "--host", HOST, "--port", str(port), "--workers", str(workers)]
     return _other(kind, "homeroom.asgi:app", port)
 
 

@@ -120,11 +120,11 @@ async def _send(send: Send, answer: _Answer) -> None:
 
 
 async def _serve(source: Source, listening: Any) -> None:
-    from hypercorn.asyncio import serve
+    from homeroom.cli import connections
 
     stopping = server.stop_signals()
     app: Any = source
-    await serve(app, server.hypercorn_config(listening, None), shutdown_trigger=stopping.wait)
+    await connections.serve(app, server.hypercorn_config(listening, None), stop=stopping.wait)
 
 
 def command(name: str, students: int) -> Callable[[int], list[str]]:

@@ -72,6 +72,7 @@ def installation(
     folder: Path,
     database: str | None = None,
     *,
+    redis: str | None = None,
     plugins: Mapping[str, Mapping[str, Any]] | None = None,
     modules: Path | None = None,
 ) -> Iterator[Installation]:
@@ -79,9 +80,9 @@ def installation(
 
     `modules` is a folder where Python finds plugins that are not installed. `database` names a PostgreSQL server
     by a URL of any of its databases: one of our own is made there, and dropped at the end. By default it is a SQLite
-    file in `folder`.
+    file in `folder`. `redis` names an empty database of a Redis, emptied again at the end. Raises BenchFailed.
     """
-    with fresh_database(folder, database) as url:
+    with fresh_database(folder, database) as url, _empty_redis(redis):
         config = folder / "homeroom.toml"
         config.write_text(_config(plugins or {}), encoding="utf-8")
         environment = {
@@ -91,6 +92,8 @@ def installation(
             "JWT_SECRET_KEY": secrets.token_urlsafe(48),
             "ENCRYPTION_KEY": secrets.token_urlsafe(48),
         }
+        if redis is not None:
+            environment["REDIS_URL"] = redis
         if modules is not None:
             paths = (str(modules), environment.get("PYTHONPATH"))
             environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
@@ -128,6 +131,27 @@ def fresh_database(folder: Path, server: str | None, *, file: str = "homeroom.db
             yield urlsplit(server)._replace(path=f"/{name}").geturl()
         finally:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@contextlib.contextmanager
+def _empty_redis(url: str | None) -> Iterator[None]:
+    """See that nobody else uses this database of a Redis, and leave it empty."""
+    if url is None:
+        yield
+        return
+    from redis import Redis, RedisError
+
+    with Redis.from_url(url) as redis:
+        try:
+            kept = redis.dbsize()
+        except RedisError:
+            raise BenchFailed("The Redis of --redis cannot be reached.") from None
+        if kept:
+            raise BenchFailed("The database of --redis is not empty; name another, as redis://localhost/9.")
+        try:
+            yield
+        finally:
+            redis.flushdb()
 
 
 def _migrate(folder: Path, environment: Mapping[str, str]) -> None:

@@ -25,6 +25,11 @@ _database_option = click.option(
     help="A PostgreSQL server, by the URL of any database of it: a fresh one is made there and dropped at the end. "
     "Without it: SQLite in a temporary folder.",
 )
+_redis_option = click.option(
+    "--redis",
+    metavar="URL",
+    help="An empty database of a Redis, emptied again at the end. Without it: none.",
+)
 
 
 @click.group(epilog=example("homeroom bench checkin --json"))
@@ -120,6 +125,36 @@ def sync(*, as_json: bool, **options: Any) -> None:
 def audit(*, as_json: bool, **options: Any) -> None:
     """What auditing costs reads and check-ins, and how long sealing and proving take."""
     from homeroom.bench.audit import run
+
+    _measure(run, options, as_json=as_json)
+
+
+@bench.command(epilog=example("homeroom bench bell --database postgresql:///postgres --redis redis://localhost/9"))
+@_server_option
+@_database_option
+@_redis_option
+@click.option("--students", default=10_000, show_default=True, type=click.IntRange(10, 50_000), help="Once each.")
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(1), help="In which all arrive.")
+@click.option("--boards", default=500, show_default=True, type=click.IntRange(1, 20_000), help="That watch.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes of the server.")
+@json_option
+def bell(*, as_json: bool, **options: Any) -> None:
+    """A school that checks in within a minute while its boards watch."""
+    from homeroom.bench.bell import run
+
+    _measure(run, options, as_json=as_json)
+
+
+@bench.command(epilog=example("homeroom bench soak --minutes 10"))
+@_database_option
+@click.option("--minutes", default=120.0, show_default=True, type=click.FloatRange(0.05), help="In twelve rounds.")
+@click.option("--boards", default=50, show_default=True, type=click.IntRange(1, 20_000), help="Opened in each round.")
+@click.option("--rate", default=1000 / 60, show_default="16.7", type=click.FloatRange(0.1), help="Check-ins a second.")
+@click.option("--students", default=10_000, show_default=True, type=click.IntRange(10, 50_000), help="In the school.")
+@json_option
+def soak(*, as_json: bool, **options: Any) -> None:
+    """Whether memory, files, connections, tasks or the WAL grow over hours."""
+    from homeroom.bench.soak import run
 
     _measure(run, options, as_json=as_json)
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
-from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 from hypercorn.utils import LifespanFailureError
 
+from homeroom.cli import connections
 from homeroom.cli.installation import spare_collector
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ async def serve_app(
         await app.extensions["homeroom"].boards.stop()
 
     asyncio.get_running_loop().set_exception_handler(_unless_cancelled)
-    await hypercorn_serve(app, hypercorn_config(listening, tls), shutdown_trigger=stopped)
+    await connections.serve(app, hypercorn_config(listening, tls), stop=stopped)
 
 
 def _unless_cancelled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

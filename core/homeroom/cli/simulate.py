@@ -85,11 +85,10 @@ def made(name: str, students: int, misbehave: Collection[str] = ()) -> Simulator
 
 async def serve(simulator: Simulator, listening: socket.socket, stopping: asyncio.Event) -> None:
     """Serve a simulator on a socket until `stopping` is set."""
-    from hypercorn.asyncio import serve as hypercorn_serve
-
+    from homeroom.cli import connections
     from homeroom.cli.server import hypercorn_config
 
-    await hypercorn_serve(simulator.app, hypercorn_config(listening, None), shutdown_trigger=stopping.wait)
+    await connections.serve(simulator.app, hypercorn_config(listening, None), stop=stopping.wait)
 
 
 async def _until_signal(simulator: Simulator, listening: socket.socket) -> None:
