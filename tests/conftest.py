@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from homeroom.store import Store
 from homeroom.store.cipher import Cipher
@@ -19,6 +20,14 @@ from tests.services.families import Families, on_monday
 _USED: dict[str, set[str]] = defaultdict(set)
 _MISSING: set[str] = set()
 _SERVICES = ("SQLite", "PostgreSQL", "Redis")
+# The same examples every time; no test fails because a machine is busy; a fixture may be shared by a test's examples.
+settings.register_profile(
+    "suite",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("suite")
 FOLDERS = ("performance", "security", "compliance", "browser", "chaos")
 
 

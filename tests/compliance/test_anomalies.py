@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -297,7 +297,7 @@ async def look_in_portions(store: Store, dice: random.Random) -> None:
         assert not store.write_now(lambda tx: unit(tx, dies=False))
 
 
-@examples(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=25)
 @given(seed=st.integers(0, 2**32))
 def test_what_is_flagged_does_not_depend_on_when_and_in_which_portions_one_looks(lite: Store, seed: int) -> None:
     import asyncio

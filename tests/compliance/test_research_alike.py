@@ -60,7 +60,7 @@ def joined(extracts: Extracts) -> Counter[tuple[Told | None, ...]]:
     return Counter(tuple(one.get(key) for one in extracts) for key in every)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(populations(), st.integers(3, 12))
 def test_every_row_is_that_of_n_students_and_says_nothing_untrue(terms: list[dict[str, Values]], n: int) -> None:
     """FERPA 35 §99.31(b): in an extract each row is told of n students at least, whatever the population is."""
@@ -76,7 +76,7 @@ def test_every_row_is_that_of_n_students_and_says_nothing_untrue(terms: list[dic
     assert left_out == 0 or left_out >= n or not found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(populations(terms=3))
 def test_extracts_joined_by_their_codes_tell_nobody_apart(terms: list[dict[str, Values]]) -> None:
     """FERPA 35 §99.31(b): all extracts of a study together, joined by code, tell the same of n students at least."""
@@ -84,7 +84,7 @@ def test_extracts_joined_by_their_codes_tell_nobody_apart(terms: list[dict[str, 
         assert all(count >= N for count in joined(extracted(terms)[:upto]).values())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(populations(terms=2))
 def test_no_small_cell_is_left_when_one_extract_is_taken_from_another(terms: list[dict[str, Values]]) -> None:
     """FERPA 35 §99.31(b): who has a row in one extract and none, or another one, in the next: nobody, or n at least."""

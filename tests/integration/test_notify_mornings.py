@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeroom.attendance.sessions import record_id
@@ -164,7 +164,7 @@ def check(families: Families, morning: Morning) -> None:
     assert mother_s == father_s
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(taken=st.lists(st.sampled_from(STEPS), min_size=10, max_size=40))
 def test_the_last_thing_that_a_family_has_read_is_so_or_a_correction_followed_it(
     sqlite_url: str, taken: list[tuple[Any, ...]]

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeroom.notify.judging import MOST_TIMES
@@ -142,7 +142,7 @@ def _reached(count: int) -> int:
     return 4 if count >= 4 else 2 if count >= 2 else 0
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(taken=st.lists(st.sampled_from(STEPS), min_size=10, max_size=45))
 def test_what_a_family_has_read_of_many_days_is_so_or_a_correction_followed_it(
     sqlite_url: str, taken: list[tuple[Any, ...]]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeroom import sync, testing
@@ -893,7 +893,7 @@ class _counting:  # noqa: N801 - it is used like a function
 STEPS = st.lists(st.tuples(st.sampled_from(["here", "there"]), st.sampled_from([None, "A", "B", "C"])), max_size=7)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(STEPS, st.sampled_from(["ask", "sis", "ours"]))
 async def test_whatever_both_sides_do_in_turn_every_run_ends_as_three_versions_say(
     sqlite_store: Store, steps: list[tuple[str, str | None]], rule: Rule

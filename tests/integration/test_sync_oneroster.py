@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeroom import sync
@@ -354,7 +354,7 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12)
 @given(st.integers(0, 2**32), st.integers(0, 2**32))
 async def test_from_any_state_a_full_run_ends_in_what_the_bundle_says(
     sqlite_store: Store, small_bundle: Path, first: int, second: int

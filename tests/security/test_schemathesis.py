@@ -25,7 +25,7 @@ from tests.services.world import build_in
 
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 FORM = settings(
-    max_examples=7,
+    max_examples=4,
     deadline=None,
     derandomize=True,
     database=None,

@@ -47,7 +47,7 @@ def end() -> None:
     keeper = _KEEPERS.pop()
     assert keeper.stdin is not None
     keeper.stdin.close()
-    keeper.wait(timeout=30)
+    keeper.wait(timeout=120)  # PostgreSQL writes everything out before it goes, and a machine may be busy
     del os.environ[VARIABLE]
 
 

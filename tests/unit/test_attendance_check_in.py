@@ -7,7 +7,7 @@ import random
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeroom.attendance.check_in import CheckIn, _Accepted, _write, check_in
@@ -263,7 +263,7 @@ def test_a_unit_run_again_after_a_commit_in_doubt_gives_the_same_answer(store: S
     assert store.read_now(recount) == []
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(order=st.permutations(["phone", "tablet", "late", "close"]))
 def test_check_ins_that_arrive_in_any_order_give_one_record_and_one_status(
     sqlite_store: Store, order: list[str]

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeroom.attendance.codes import Code, save_codes
@@ -271,7 +271,7 @@ def test_lists_filter_and_page(store: Store) -> None:
     assert len(rows(store, room, within=lambda _: None)) == 7
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(steps=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(STATUSES)), min_size=1, max_size=12))
 def test_what_was_known_at_any_moment_is_what_replaying_the_changes_gives(
     sqlite_store: Store, steps: list[tuple[int, Any]]

@@ -6,7 +6,7 @@ import json
 from datetime import date, timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeroom.attendance.absences import Report, decide, report_absence
@@ -123,7 +123,7 @@ _DOINGS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(doings=_DOINGS)
 def test_whatever_is_done_the_counters_say_what_the_records_say(
     sqlite_store: Store, doings: list[tuple[str, int, Any]]

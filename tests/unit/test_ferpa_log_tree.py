@@ -98,7 +98,7 @@ def test_every_proof_of_a_small_tree_is_the_one_of_the_rfc(size: int) -> None:
 
 
 @given(st.lists(st.integers(0, MOST), min_size=1, max_size=8).map(sorted), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_however_a_tree_has_grown_its_roots_and_proofs_are_the_same(sizes: list[int], data: st.DataObject) -> None:
     tiles, size = grown(sizes), sizes[-1]
     assert tiles == grown([size])

@@ -99,7 +99,7 @@ def test_the_vectors_of_the_rfc_hold_and_fail_with_any_bit_changed(public: str, 
 
 
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=80))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_signatures_of_another_implementation_are_taken(secret: bytes, message: bytes) -> None:
     key = Ed25519PrivateKey.from_private_bytes(secret)
     assert ed25519_verify(key.public_key().public_bytes_raw(), message, key.sign(message))

@@ -115,7 +115,7 @@ def hidden(table: Table, number: int = 0) -> set[Variable]:
     }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(tables())
 def test_no_hidden_cell_is_worked_out_from_one_table(cells: dict[Key, Counts]) -> None:
     table = suppressed(cells, N)
@@ -128,7 +128,7 @@ def test_no_hidden_cell_is_worked_out_from_one_table(cells: dict[Key, Counts]) -
         assert low <= getattr(full[key], layer) <= high
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.data())
 def test_no_hidden_cell_of_a_tiny_table_is_the_same_in_all_tables_that_fit(data: st.DataObject) -> None:
     keys = [("r0", "c0"), ("r0", "c1"), ("r1", "c0"), ("r1", "c1")]
@@ -168,7 +168,7 @@ def fits(layer: str, counts: Counts, shown: Shown, truth: Counts) -> bool:
     return (value != LOW or low) and (value != HIGH or high)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(tables(), st.data())
 def test_a_later_table_cannot_be_subtracted_from_an_earlier_one(cells: dict[Key, Counts], data: st.DataObject) -> None:
     """The attacker has both tables, and knows of every count that has not changed that it has not."""

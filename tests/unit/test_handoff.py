@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeroom import AttendanceFile, Finding, OutgoingMark, SourceError, WithAttendanceFile, handoff
@@ -208,7 +208,7 @@ async def test_no_value_is_a_formula_to_a_spreadsheet(tmp_path: Path, text: str)
     assert [row[column] for column in ("key", "code", "student", "class")] == [f"'{text}"] * 4
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20))
 async def test_whatever_an_id_holds_it_stays_one_cell(tmp_path: Path, text: str) -> None:
     folder = tmp_path / handoff._digest(text)

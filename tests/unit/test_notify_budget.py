@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 import time_machine
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeroom.notify.budget import Budget, count, let_through, segments_of, take_back
@@ -95,7 +95,7 @@ def test_a_text_is_charged_by_its_segments_and_a_mail_once() -> None:
     assert segments_of(message("email", "a" * 5000)) == 1
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(
     limit=st.integers(1, 12),
     cents=st.none() | st.integers(1, 30),

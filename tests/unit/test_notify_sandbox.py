@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from homeroom.notify.wording import LONGEST, PARTS, SAMPLE, BadText, Part, check, languages, rendered
@@ -148,7 +148,6 @@ pieces = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(pieces | st.text(max_size=5), max_size=25).map("".join),
     st.sampled_from(languages()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from homeroom.notify.segments import length_of
@@ -79,7 +79,6 @@ def test_what_looks_plain_and_is_not_in_the_alphabet_is_named(char: str) -> None
     assert length.wide == char.replace("e", "")
 
 
-@settings(deadline=None)
 @given(st.one_of(gsm, ucs2))
 def test_the_parts_hold_every_unit_and_are_no_more_than_needed(text: str) -> None:
     length = length_of(text)
@@ -93,25 +92,21 @@ def test_the_parts_hold_every_unit_and_are_no_more_than_needed(text: str) -> Non
         assert (length.segments - 1) * (joined - 1) < length.units
 
 
-@settings(deadline=None)
 @given(gsm)
 def test_units_of_gsm_7_count_the_escape_before_those_of_two_places(text: str) -> None:
     assert length_of(text).units == len(text) + sum(text.count(char) for char in TWO_PLACES)
 
 
-@settings(deadline=None)
 @given(ucs2)
 def test_units_of_ucs_2_are_those_of_utf_16(text: str) -> None:
     assert length_of(text).units == len(text.encode("utf-16-be")) // 2
 
 
-@settings(deadline=None)
 @given(st.text(max_size=400), st.text(max_size=50))
 def test_a_longer_text_never_takes_fewer_parts(text: str, more: str) -> None:
     assert length_of(text + more).segments >= length_of(text).segments
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters(), max_size=200))
 def test_every_text_has_a_length_even_with_half_a_character(text: str) -> None:
     assert length_of(text + "\ud83d").segments >= 1

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from homeroom.notify.segments import length_of
@@ -420,7 +420,6 @@ facts = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(facts, st.sampled_from(FAMILY), st.sampled_from(LANGUAGES))
 def test_whatever_the_facts_are_something_is_said(facts: Mapping[str, Any], kind: str, language: str) -> None:
     texts, spoken = built_in().say(kind, language, PARTS, {**SAMPLE, **facts})

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeroom.roster import classes
@@ -217,7 +217,7 @@ def _ordinal(day: date | None) -> int:
 spans = st.tuples(st.integers(0, 20), st.integers(1, 10))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.one_of(spans.map(lambda s: ("in", *s)), st.integers(0, 25).map(lambda d: ("out", d, 0))), max_size=8)
 )

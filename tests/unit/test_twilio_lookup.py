@@ -233,7 +233,7 @@ SEEN_AS = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     others=st.lists(OTHERS, max_size=6),
     body=st.sampled_from([BODY, CURLY]),
@@ -254,7 +254,7 @@ def test_a_text_that_was_taken_is_never_called_not_sent(
     assert isinstance(answer, Receipt) or not exact
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(others=st.lists(OTHERS, max_size=6))
 def test_a_receipt_is_only_ever_that_of_the_same_text_to_the_same_number_since_the_attempt(
     others: list[dict[str, Any]],

@@ -162,7 +162,7 @@ def test_the_comparison_is_not_vacuous() -> None:
     assert accepted == {"nothing": True, "port": True, "token": False}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     params=PARAMS,
     query=st.sampled_from(["", "?m=outbox-1", "?m=a%20b&m=c", "?m=%C3%A4", "?M"]),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from quart import Response, redirect
@@ -565,7 +565,7 @@ DEEDS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.lists(DEEDS, max_size=25))
 def test_every_event_arrives_in_order_whatever_happens(deeds: list[tuple[str, Any]]) -> None:
     async def go() -> None:
