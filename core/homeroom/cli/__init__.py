@@ -9,6 +9,7 @@ import click
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("homeroom.cli.demo:demo", "Start a whole synthetic district on this machine."),
+    "init": ("homeroom.cli.start:init", "Write the settings of a new installation, with fresh secrets."),
     "serve": ("homeroom.cli.serve:serve", "Start the server."),
     "worker": ("homeroom.cli.serve:worker", "Run background jobs apart from the server."),
     "db": ("homeroom.cli.database:db", "Upgrade, back up, restore and export the database."),
