@@ -1,4 +1,4 @@
-"""What `deploy/` holds: no engine of containers runs here, so its files are read, and its commands run as they stand."""
+"""What `deploy/` holds: no engine of containers runs here, so its files are read, and its commands run as they are."""
 
 from __future__ import annotations
 
