@@ -68,7 +68,7 @@ async def _shown(
 ) -> Response:
     versions = (await visitor.get(f"/attendance/{record_id}/history"))["items"]
     now = versions[-1]
-    student = await visitor.get(f"/students/{now['student_id']}")
+    name = await _name_of(visitor, now["student_id"])
     zone = ZoneInfo(pages.services.time_zone)
     for one in versions:
         one["when"] = _when(one["valid_from"], zone)
@@ -77,15 +77,25 @@ async def _shown(
         "teacher/record.html",
         visitor=visitor,
         status=refusal.status if refusal else 200,
-        student=student,
+        name=name,
         versions=versions,
         now=now,
-        flag={"record": now, "name": student["name"], "reasons": reasons_of(now)} if now["needs_review"] else None,
+        flag={"record": now, "name": name, "reasons": reasons_of(now)} if now["needs_review"] else None,
         statuses=STATUSES,
         given=filled,
         refusal=refusal,
         overtaken=refusal is not None and refusal.status == _CHANGED,
     )
+
+
+async def _name_of(visitor: Visitor, student_id: str) -> str:
+    """What the student is called, as long as this visitor may know."""
+    try:
+        return str((await visitor.get(f"/students/{student_id}"))["name"])
+    except Failed as refusal:
+        if refusal.status not in (403, 404):
+            raise
+        return language().say("A student who has left")
 
 
 def _when(moment: str, zone: ZoneInfo) -> dict[str, Any]:
