@@ -19,6 +19,8 @@ function mark(row) {
   const flag = line.querySelector("[data-flag]");
   if (flag.hidden === Boolean(row.needs_review)) look();
   flag.hidden = !row.needs_review;
+  const save = line.querySelector("[data-save]");
+  if (save) Object.assign(save, { value: row.status, disabled: !row.status });
   const record = line.querySelector("[data-record]");
   if (record && row.record_id) record.href = `/records/${row.record_id}`;
   if (record) record.hidden = !row.record_id;
