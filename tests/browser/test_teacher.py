@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -276,7 +277,7 @@ async def test_how_soon_a_board_of_forty_shows_a_mark_on_a_slow_machine(
     await throttle.send("Emulation.setCPUThrottlingRate", {"rate": 4})
     for one in students:
         given = [NewMark(student_id=one, status="present")]
-        await school.district.store.write(lambda tx, given=given: mark(tx, "session_biology", given))
+        await school.district.store.write(partial(mark, session_id="session_biology", marks=given))
         await expect(_cell(desk, one)).to_have_text("present")
     await desk.wait_for_function(f"window.times.length >= {_MANY}")
     times = sorted(await desk.evaluate("window.times"))

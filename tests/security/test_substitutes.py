@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -204,7 +205,7 @@ async def test_the_rule_itself_knows_the_day(api: Served) -> None:
 
     for place in (Place(class_id="biology"), Place(session_id="session_biology")):
         for day, status in ((TODAY, 200), (TODAY + timedelta(days=1), 403), (TODAY - timedelta(days=1), 403)):
-            assert await api.district.store.read(lambda c, p=place, d=day: judged(c, p, d)) == status
+            assert await api.district.store.read(partial(judged, place=place, day=day)) == status
 
 
 async def test_the_board_shows_nothing_of_another_day(api: Served) -> None:
