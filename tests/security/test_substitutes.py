@@ -315,3 +315,17 @@ async def test_the_secret_is_kept_as_a_hash_and_a_wrong_one_is_told_nothing(api:
 )
 async def test_a_link_that_cannot_be_is_refused(api: Served, sent: dict[str, str]) -> None:
     assert (await api.post("~/classes/biology/substitutes", "teacher_b", sent)).status_code == 422
+
+
+async def test_what_a_substitute_is_shown_is_entered_in_the_audit_under_the_ground_for_staff(sqlite_url: str) -> None:
+    plugins = ("accounts", "ferpa")
+    async with served(sqlite_url, enabled=plugins, required=("ferpa",), sections={"accounts": CHEAP}) as api:
+        link = await made(api)
+        sub = await holder(api, link)
+        assert await sub.status("GET", "~/classes/biology/roster") == 200
+
+        def entered(connection: Connection) -> list[Any]:
+            text = "SELECT action, basis FROM ferpa_audit WHERE actor = ?"
+            return connection.sql(text, (link["user_id"],))
+
+        assert await api.district.store.read(entered) == [("class.roster", "99.31(a)(1)(i)(A)")]
