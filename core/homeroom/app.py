@@ -22,6 +22,7 @@ from homeroom.api.plugins import plugins
 from homeroom.api.providers import providers
 from homeroom.api.sessions import sessions
 from homeroom.api.students import students
+from homeroom.api.substitutes import substitutes
 from homeroom.api.sync import sync
 from homeroom.api.sync_queues import queues
 from homeroom.api.system import system
@@ -39,6 +40,7 @@ _BLUEPRINTS = (
     accounts,
     classes,
     students,
+    substitutes,
     guardians,
     sessions,
     attendance,

@@ -78,7 +78,7 @@ _NOT_OURS = (
     "userProfiles",
     "userResources",
 )
-_ROLES = {"school_admin": "siteAdministrator", "district_admin": "districtAdministrator"}
+_ROLES = {"substitute": "teacher", "school_admin": "siteAdministrator", "district_admin": "districtAdministrator"}
 
 
 def export(url: str, cipher: Cipher, path: Path, *, progress: Progress | None = None) -> dict[str, int]:

@@ -17,7 +17,7 @@ from quart import Blueprint
 Status = Literal["present", "tardy", "absent", "excused"]
 """The four categories that every client may rely on; a district's own codes map to one of them."""
 
-Role = Literal["student", "guardian", "teacher", "school_admin", "district_admin", "service"]
+Role = Literal["student", "guardian", "teacher", "substitute", "school_admin", "district_admin", "service"]
 """Who somebody is to the district; one person may hold several, at several schools."""
 
 

@@ -14,6 +14,7 @@ PUBLIC_ROUTES = {
     "/api/v1/auth/login",
     "/api/v1/auth/refresh",
     "/api/v1/auth/register",
+    "/api/v1/auth/substitute",
     "/api/v1/auth/providers/",
     "/api/v1/auth/providers/<name>/start",
     "/api/v1/auth/providers/<name>/callback",

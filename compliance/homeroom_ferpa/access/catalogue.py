@@ -66,6 +66,8 @@ sign_in_sessions O: id created_at last_used_at expires_at ended_at end_reason | 
 external_logins O: provider created_at | I: subject | L: user_id
 sign_in_attempts S: state_hash sealed | O: provider expires_at
 invitations O: id created_at expires_at used_at | S: token_hash | L: user_id created_by
+substitutions O: id class_id day begins_at ends_at created_at revoked_at | S: token_hash
+    L: user_id created_by revoked_by
 api_keys O: id name scopes created_at expires_at revoked | S: key_hash | L: created_by
 tickets S: token_hash data | O: purpose session_id expires_at uses_left | L: user_id
 attendance_codes O: org_id code title status edfi_category needs_document retired

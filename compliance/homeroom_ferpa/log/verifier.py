@@ -468,6 +468,8 @@ def _when(checkpoint: Checkpoint) -> str:
 def _line(entry: dict[str, Any]) -> str:
     data, kinds = entry["data"], {"attendance.recorded": "recorded", "attendance.corrected": "corrected"}
     what = f"{kinds.get(entry['kind'], entry['kind'])} as {data.get('status', 'not named')}"
+    if entry["kind"] == "attendance.withdrawn":
+        what = "taken back"
     was = f" (before: {data['was']})" if data.get("was") else ""
     who = f"student {entry['student_id']}, school day {data.get('school_day', 'not named')}"
     return f"  {entry['at']}: {what}{was}, {who}, by {entry['actor_id'] or 'the system'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -18,6 +19,7 @@ from homeroom.attendance import check_in as arrivals
 from homeroom.attendance import day_status, history, marks, records, statistics
 from homeroom.attendance.sessions import KnownSessions
 from homeroom.auth.access import classes_within, records_within
+from homeroom.live.views import names_of
 from homeroom.store import Connection, Refused, not_found
 from homeroom.types import Status
 
@@ -102,6 +104,12 @@ class Record(CheckedIn):
     valid_to: AwareDatetime | None = Field(default=None, description="When it was replaced.")
 
 
+class Version(Record):
+    """A version with the name of who made it, where that is known."""
+
+    recorded_by_name: str | None = Field(default=None, examples=["Amy Brown"])
+
+
 class RecordList(Answer):
     """A page of records, in the order of time."""
 
@@ -115,6 +123,12 @@ class Records(Answer):
     items: list[Record]
 
 
+class History(Answer):
+    """The versions of a record."""
+
+    items: list[Version]
+
+
 class Mark(Body):
     """One student's mark: `status`, or a `code` of the school."""
 
@@ -126,9 +140,30 @@ class Mark(Body):
 
 
 class Marks(Body):
-    """A roll, or a part of one; all of it is taken, or nothing."""
+    """A roll, or a part of one; all of it is taken, or nothing. `only_unmarked` passes by whoever has a mark by now."""
 
     marks: list[Mark] = Field(min_length=1, max_length=500)
+    only_unmarked: bool = False
+
+
+class ToWithdraw(Body):
+    """A mark that was made by mistake, and its version as it was answered then."""
+
+    id: str = Field(min_length=1, max_length=64)
+    version: int = Field(ge=1, le=1_000_000)
+
+
+class Withdrawal(Body):
+    """Marks to be taken back."""
+
+    records: list[ToWithdraw] = Field(min_length=1, max_length=500)
+
+
+class Withdrawn(Answer):
+    """The ids of the records that were taken back, and of those that stay: they are another's, or touched since."""
+
+    withdrawn: list[str]
+    kept: list[str]
 
 
 class Correction(Body):
@@ -251,11 +286,24 @@ async def mark_session(call: Call, session_id: str, body: Marks) -> dict[str, An
     """Mark students of an open session, all or nothing. A mark that is known already changes nothing."""
     wanted = [marks.NewMark(**mark.model_dump()) for mark in body.marks]
     try:
-        found = await call.write(lambda tx: marks.mark(tx, session_id, wanted, origin=_origin(call)))
+        found = await call.write(
+            lambda tx: marks.mark(tx, session_id, wanted, origin=_origin(call), only_unmarked=body.only_unmarked)
+        )
     except marks.MarksInvalid as exc:
         errors = [FieldError(field=field, message=message) for field, message in exc.errors]
         raise Invalid(errors, detail="Nothing was marked; see `errors`.") from None
     return {"items": _disclosed(call, found)}
+
+
+@attendance.post("/sessions/<session_id>/attendance/withdrawals")
+@operation("attendance.mark", of=Target(session_id="session_id"), body=Withdrawal, answers=Withdrawn, problems=(409,))
+async def withdraw_marks(call: Call, session_id: str, body: Withdrawal) -> marks.Withdrawn:
+    """Take back one's own marks of an open session, where nobody has touched them since: the students have none again.
+
+    What was marked stays in the journal and among the versions.
+    """
+    records = {one.id: one.version for one in body.records}
+    return await call.write(lambda tx: marks.withdraw(tx, session_id, records))
 
 
 @attendance.get("/sessions/<session_id>/attendance")
@@ -358,10 +406,18 @@ async def correct_record(call: Call, record_id: str, body: Correction) -> tuple[
 
 
 @attendance.get("/attendance/<record_id>/history")
-@operation("attendance.history", of=Target(record_id="record_id"), answers=Records)
+@operation("attendance.history", of=Target(record_id="record_id"), answers=History)
 async def read_history(call: Call, record_id: str) -> dict[str, Any]:
-    """Every version of a record, the first one first."""
-    return {"items": _disclosed(call, await call.read(lambda c: history.history_of(c, record_id)))}
+    """Every version of a record, the first one first, with the names of those who made them."""
+
+    def read(connection: Connection) -> tuple[list[records.Record], dict[str, str]]:
+        found = history.history_of(connection, record_id)
+        return found, names_of(connection, {one.recorded_by for one in found if one.recorded_by})
+
+    found, names = await call.read(read)
+    items = [{**asdict(one), "recorded_by_name": names.get(one.recorded_by or "")} for one in found]
+    _disclosed(call, found)
+    return {"items": items}
 
 
 async def _page(call: Call, query: PageQuery, **named: Any) -> dict[str, Any]:
@@ -397,4 +453,8 @@ def _of_student(call: Call, student_id: str, query: FiguresQuery) -> Callable[[C
 
 def _origin(call: Call) -> str:
     """Who marks: a teacher, or the office (administrators and API keys)."""
-    return "teacher" if call.me.has("teacher") and not call.me.has("school_admin", "district_admin") else "office"
+    return (
+        "teacher"
+        if call.me.has("teacher", "substitute") and not call.me.has("school_admin", "district_admin")
+        else "office"
+    )

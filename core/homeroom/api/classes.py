@@ -12,7 +12,9 @@ from quart import Blueprint, Response
 from homeroom.api.etag import etag, expected_version
 from homeroom.api.operation import Answer, Body, Call, Query, Target, operation
 from homeroom.api.paging import PageQuery, cursor_of
-from homeroom.auth.access import classes_within
+from homeroom.api.sessions import Session
+from homeroom.attendance import sessions as rolls
+from homeroom.auth.access import classes_within, only_day
 from homeroom.roster import classes as roster
 from homeroom.roster.calendar import school_day, zone_of
 from homeroom.store import Connection, Refused, Transaction, new_id, not_found, now_utc
@@ -60,18 +62,25 @@ class Class(Answer):
     archived: bool
 
 
+class ListedClass(Class):
+    """A class in a list."""
+
+    latest_session: Session | None = Field(default=None, description="Where it is asked for, and there is one.")
+
+
 class ClassList(Answer):
     """A page of classes, by title."""
 
-    items: list[Class]
+    items: list[ListedClass]
     next: str | None = None
 
 
 class ClassQuery(PageQuery):
-    """Which classes."""
+    """Which classes, and what besides: `with=latest_session` tells each one's latest session."""
 
     school_id: str | None = None
     archived: bool = False
+    more: Literal["latest_session"] | None = Field(default=None, alias="with")
 
 
 class Member(Answer):
@@ -134,6 +143,9 @@ async def list_classes(call: Call, query: ClassQuery) -> ClassList:
     after, size = query.after(2), query.size()
     today = call.today()
     within = classes_within(call.me, "class.list", today)
+    if query.more:
+        classes_within(call.me, "session.read", today)  # an API key may need a scope more for that
+    day = only_day(call.me, "session.read", today) if query.more else None
 
     def read(connection: Connection) -> ClassList:
         rows = m.Class.select().where(~m.Class.ended, m.Class.archived == query.archived)
@@ -146,7 +158,12 @@ async def list_classes(call: Call, query: ClassQuery) -> ClassList:
             rows = rows.where((m.Class.title > title) | ((m.Class.title == title) & (m.Class.id > last)))
         found = connection.all(rows.order_by(m.Class.title, m.Class.id).limit(size + 1))
         more = cursor_of((found[size - 1].title, found[size - 1].id)) if len(found) > size else None
-        return ClassList(items=_classes(connection, found[:size], today), next=more)
+        sessions = rolls.latest_of(connection, [row.id for row in found[:size]], day) if query.more else {}
+        items = [
+            ListedClass(**dict(one), latest_session=sessions.get(one.id))
+            for one in _classes(connection, found[:size], today)
+        ]
+        return ClassList(items=items, next=more)
 
     return await call.read(read)
 
@@ -208,10 +225,11 @@ async def archive_class(call: Call, class_id: str) -> tuple[None, int]:
 async def read_roster(call: Call, class_id: str, query: RosterQuery) -> Roster:
     """Who is in a class on a day."""
     default = call.district.settings.attendance.time_zone
+    asked = only_day(call.me, "class.roster", call.today()) or query.day
 
     def read(connection: Connection) -> Roster:
         row = _row(connection, class_id)
-        day = query.day or school_day(now_utc(), zone_of(connection, row.school_id, default))
+        day = asked or school_day(now_utc(), zone_of(connection, row.school_id, default))
         return _roster(roster.roster_of(connection, class_id, day))
 
     found = await call.read(read)

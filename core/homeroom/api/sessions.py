@@ -11,6 +11,7 @@ from quart import Blueprint, Response
 from homeroom.api.operation import Answer, Body, Call, Target, operation
 from homeroom.api.paging import PageQuery, cursor_of
 from homeroom.attendance import sessions as rolls
+from homeroom.auth.access import only_day
 from homeroom.store import Refused, Transaction, conflict, new_id
 from homeroom.types import Challenge as HookChallenge
 
@@ -83,6 +84,8 @@ class Challenges(Challenge):
 async def open_session(call: Call, class_id: str, body: NewSession) -> Response:
     """Open a session of a class; students can check in until it is closed."""
     settings = call.district.settings.attendance
+    if body.starts_at is not None and only_day(call.me, "session.open", call.today()) is not None:
+        raise Refused(403, "not-allowed", "A substitute opens a session that begins now.")
     opening = rolls.Opening(
         id=new_id(),
         class_id=class_id,
@@ -104,8 +107,10 @@ async def open_session(call: Call, class_id: str, body: NewSession) -> Response:
 async def list_class_sessions(call: Call, class_id: str, query: SessionQuery) -> SessionList:
     """A class's sessions, the latest first."""
     after, size = query.after(2), query.size()
+    day = only_day(call.me, "session.read", call.today())
+    since, until = (day, day) if day is not None else (query.since, query.until)
     found, more = await call.read(
-        lambda c: rolls.sessions_of(c, class_id, since=query.since, until=query.until, limit=size, after=after)
+        lambda c: rolls.sessions_of(c, class_id, since=since, until=until, limit=size, after=after)
     )
     items = [Session.model_validate(one) for one in found]
     return SessionList(items=items, next=cursor_of((found[-1].starts_at, found[-1].id)) if more else None)

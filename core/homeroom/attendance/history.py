@@ -77,11 +77,13 @@ def as_of(connection: Connection, record_id: str, moment: datetime) -> Record | 
 
 def records(connection: Connection, wanted: Wanted) -> tuple[list[Record], bool]:
     """The records that are wanted, in the order of their ids (which is that of time), and whether there are more."""
-    queries = [_now(wanted)] if wanted.as_of is None else [_now(wanted), _then(wanted, iso(wanted.as_of))]
+    queries = [_now(wanted)]
+    if wanted.as_of is not None:
+        queries += [_then(wanted, iso(wanted.as_of)), _taken_back(wanted, iso(wanted.as_of))]
     rows: list[Any] = []
     for query in queries:
         # Raw rows: peewee's own conversion would cost more than the query.
-        rows += connection.database.execute(query.order_by(_R.id).limit(wanted.limit + 1)).fetchall()
+        rows += connection.database.execute(query.limit(wanted.limit + 1)).fetchall()
     # Each list is sorted and cut at the limit, so the first of both together are the first of all.
     found = sorted((of_row(row) for row in rows), key=lambda record: record.id)
     return [unsealed(connection, record) for record in found[: wanted.limit]], len(found) > wanted.limit
@@ -92,7 +94,7 @@ def _now(wanted: Wanted) -> Any:
     if wanted.as_of is not None:
         conditions.append(_R.valid_from <= wanted.as_of)
     query = _R.select(*(getattr(_R, name) for name in COLUMNS))
-    return query.where(*conditions) if conditions else query
+    return (query.where(*conditions) if conditions else query).order_by(_R.id)
 
 
 def _then(wanted: Wanted, moment: str) -> Any:
@@ -100,25 +102,45 @@ def _then(wanted: Wanted, moment: str) -> Any:
     own = {name: getattr(_V, name) for name in _VERSION_COLUMNS if name in COLUMNS}
     columns = [own.get(name) or (Value("[]") if name == "evidence" else getattr(_R, name)) for name in COLUMNS]
     query = _V.select(*columns).join(_R, on=(_R.id == _V.record_id))
-    return query.where(_V.valid_from <= moment, _V.valid_to > moment, *_conditions(_V, wanted))
+    query = query.where(_V.valid_from <= moment, _V.valid_to > moment, *_conditions(_V, wanted))
+    return query.order_by(_R.id)
 
 
-def _conditions(version: Any, wanted: Wanted) -> list[Any]:
-    """`version` is the table that says what was marked; whose it is and when stands in the record."""
+def _taken_back(wanted: Wanted, moment: str) -> Any:
+    """The marks that were known at a moment and have no record any more, with the columns of a record."""
+    session = m.ClassSession
+    other: dict[str, Any] = {
+        "id": _V.record_id,
+        "school_id": session.school_id,
+        "evidence": Value("[]"),
+        "recorded_at": _V.valid_from,
+        "client_id": Value(None),
+        "occurred_at": Value(None),
+    }
+    columns = [other.get(name) or getattr(_V, name) for name in COLUMNS]
+    query = _V.select(*columns).join(session, on=(session.id == _V.session_id))
+    query = query.where(_V.record_id.not_in(_R.select(_R.id).where(_R.session_id == _V.session_id)))
+    query = query.where(_V.valid_from <= moment, _V.valid_to > moment, *_conditions(_V, wanted, of=_V))
+    return query.order_by(_V.record_id)
+
+
+def _conditions(version: Any, wanted: Wanted, of: Any = _R) -> list[Any]:
+    """`version` is the table that says what was marked; whose it is and when stands in `of`: the record."""
+    key = _R.id if of is _R else of.record_id
     equal = (
-        (_R.class_id, wanted.class_id),
-        (_R.student_id, wanted.student_id),
-        (_R.session_id, wanted.session_id),
+        (of.class_id, wanted.class_id),
+        (of.student_id, wanted.student_id),
+        (of.session_id, wanted.session_id),
         (version.status, wanted.status),
         (version.needs_review, wanted.needs_review),
     )
     found = [column == value for column, value in equal if value is not None]
     if wanted.since is not None:
-        found.append(_R.school_day >= wanted.since)
+        found.append(of.school_day >= wanted.since)
     if wanted.until is not None:
-        found.append(_R.school_day <= wanted.until)
-    if wanted.within is not None and (allowed := wanted.within(_R)) is not None:
+        found.append(of.school_day <= wanted.until)
+    if wanted.within is not None and (allowed := wanted.within(of)) is not None:
         found.append(allowed)
     if wanted.after is not None:
-        found.append(_R.id > wanted.after)
+        found.append(key > wanted.after)
     return found

@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from homeroom.attendance.codes import Code, codes_at
-from homeroom.attendance.records import Change, Record, add, amend, of_session, read, refuse_stale
+from homeroom.attendance.records import (
+    Change,
+    Record,
+    add,
+    amend,
+    next_version,
+    of_session,
+    read,
+    refuse_stale,
+    take_back,
+)
 from homeroom.attendance.sessions import SessionState, read_session, record_id, seated
 from homeroom.store import Refused, Transaction, conflict, iso, not_found
 from homeroom.types import Status
@@ -36,6 +46,14 @@ class Correction:
     origin: str = "teacher"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """What became of marks that were to be taken back: the ids of those that were, and of those that stay."""
+
+    withdrawn: Sequence[str]
+    kept: Sequence[str]
+
+
 class MarksInvalid(Exception):
     """Some of the marks cannot be taken, so none was; `errors` pairs a place (`marks.3.code`) with what is wrong."""
 
@@ -44,11 +62,19 @@ class MarksInvalid(Exception):
         self.errors = tuple(errors)
 
 
-def mark(tx: Transaction, session_id: str, marks: Sequence[NewMark], *, origin: str = "teacher") -> list[Record]:
+def mark(
+    tx: Transaction,
+    session_id: str,
+    marks: Sequence[NewMark],
+    *,
+    origin: str = "teacher",
+    only_unmarked: bool = False,
+) -> list[Record]:
     """Mark students of an open session, all or nothing; gives their records in the order of `marks`.
 
     A mark that says what is known already changes nothing; another one becomes a new version, so several people can
-    take one roll at once and every step can be seen. Raises MarksInvalid, or Refused 409 once the session is closed.
+    take one roll at once and every step can be seen. `only_unmarked` passes by whoever has a mark by now, and gives the
+    new records alone. Raises MarksInvalid, or Refused 409 once the session is closed.
     """
     session = read_session(tx, session_id)
     if session.state != "open":
@@ -61,11 +87,34 @@ def mark(tx: Transaction, session_id: str, marks: Sequence[NewMark], *, origin: 
     records = [
         _mark_one(tx, session, replace(wanted, status=status), known.get(wanted.student_id), origin=origin)
         for wanted, status in zip(marks, statuses, strict=True)
+        if not (only_unmarked and wanted.student_id in known)
     ]
     tx.write_sql(
         "UPDATE class_sessions SET roll_taken_at = ? WHERE id = ? AND roll_taken_at IS NULL", (iso(tx.now), session_id)
     )
     return records
+
+
+def withdraw(tx: Transaction, session_id: str, records: Mapping[str, int]) -> Withdrawn:
+    """Take back marks of an open session that the caller made; `records` says which version of each.
+
+    Only a mark that is still as it was first made is taken back: one that somebody has touched since stays, and so does
+    one that is somebody else's. Raises Refused 409 once the session is closed.
+    """
+    session = read_session(tx, session_id)
+    if session.state != "open":
+        raise conflict("session-closed", "This session is closed, so its marks can only be corrected, one by one.")
+    now = {record.id: record for record in of_session(tx, session_id).values()}
+    withdrawn: list[str] = []
+    for key, version in sorted(records.items()):
+        record = now.get(key)
+        if record is None:
+            if _is_withdrawn(tx, session_id, key, version):
+                withdrawn.append(key)  # the same unit run again
+        elif record.version == version and _is_own_first(record, tx.origin.actor_id):
+            take_back(tx, record)
+            withdrawn.append(key)
+    return Withdrawn(withdrawn=withdrawn, kept=sorted(records.keys() - set(withdrawn)))
 
 
 def correct(tx: Transaction, record_key: str, correction: Correction) -> Record:
@@ -94,6 +143,20 @@ def correct(tx: Transaction, record_key: str, correction: Correction) -> Record:
         return record
     refuse_stale(record, correction.version)
     return amend(tx, record, change)
+
+
+def _is_own_first(record: Record, actor_id: str | None) -> bool:
+    """Whether the record says still what this person marked, and before that the student had no mark."""
+    return (
+        record.valid_from == record.recorded_at
+        and record.recorded_by == actor_id
+        and record.origin in ("teacher", "office")
+    )
+
+
+def _is_withdrawn(tx: Transaction, session_id: str, key: str, version: int) -> bool:
+    text = "SELECT recorded_by FROM attendance_versions WHERE record_id = ? AND version = ? AND session_id = ?"
+    return [row[0] for row in tx.sql(text, (key, version, session_id))] == [tx.origin.actor_id]
 
 
 def _is_done(record: Record, change: Change, version: int | None) -> bool:
@@ -152,8 +215,9 @@ def _mark_one(tx: Transaction, session: SessionState, wanted: NewMark, old: Reco
     status = wanted.status
     now = iso(tx.now)
     if old is None:
+        key = record_id(session.id, wanted.student_id)
         record = Record(
-            id=record_id(session.id, wanted.student_id),
+            id=key,
             session_id=session.id,
             class_id=session.class_id,
             school_id=session.school_id,
@@ -166,6 +230,7 @@ def _mark_one(tx: Transaction, session: SessionState, wanted: NewMark, old: Reco
             recorded_at=now,
             recorded_by=tx.origin.actor_id,
             note=wanted.note or None,
+            version=next_version(tx, key),
             valid_from=now,
         )
         add(tx, record)

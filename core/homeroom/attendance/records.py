@@ -206,6 +206,28 @@ def amend(tx: Transaction, old: Record, change: Change) -> Record:
     return new
 
 
+def take_back(tx: Transaction, record: Record) -> None:
+    """Take a record away, so that the student has no mark in the session; what it said stays among the versions."""
+    now = max(iso(tx.now), record.valid_from)
+    tx.write_sql(_KEEP, (now, record.id))
+    tx.write_sql("DELETE FROM attendance_records WHERE id = ?", (record.id,))
+    count(tx, record, tuple(-one for one in ONE_OF[record.status]))
+    tx.journal(
+        "attendance.withdrawn",
+        class_id=record.class_id,
+        session_id=record.session_id,
+        student_id=record.student_id,
+        subject_id=record.id,
+        data={**_told(record), "status": None, "code": None, "was": record.status},
+    )
+
+
+def next_version(connection: Connection, record_id: str) -> int:
+    """The number of a record's first version: above those of an earlier record of this id that was taken back."""
+    rows = connection.sql("SELECT MAX(version) FROM attendance_versions WHERE record_id = ?", (record_id,))
+    return (rows[0][0] or 0) + 1
+
+
 def count(tx: Transaction, record: Record, by: Sequence[int]) -> None:
     """Add `by` (present, tardy, absent, excused) to the counters of the record's class and day."""
     tx.add(COUNTS, (record.class_id, record.school_day, record.school_id), by)

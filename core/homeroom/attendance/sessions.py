@@ -12,10 +12,11 @@ from typing import Any, Literal, Protocol, TypeVar
 import orjson
 
 from homeroom.attendance.absences import covering
-from homeroom.attendance.records import Record, add, day_text
+from homeroom.attendance.records import Record, add, day_text, next_version
 from homeroom.roster.calendar import WEEKDAYS, is_school_day, school_day, zone_of
 from homeroom.store import Connection, Refused, Transaction, conflict, iso, not_found
 from homeroom.store import models as m
+from homeroom.store.bulk import select_in
 from homeroom.types import ClassSession
 
 T = TypeVar("T")
@@ -70,6 +71,11 @@ _COLUMNS = (
 )
 _ONE = f"SELECT {_COLUMNS} FROM class_sessions WHERE id = ?"  # noqa: S608 - constants
 _OF_CLASS = f"SELECT {_COLUMNS} FROM class_sessions WHERE class_id = ?"  # noqa: S608 - constants
+_RANKED = f"""
+SELECT * FROM (SELECT {_COLUMNS}, ROW_NUMBER() OVER (PARTITION BY class_id ORDER BY starts_at DESC, id DESC) AS place
+FROM class_sessions WHERE {{on}}class_id IN ({{{{}}}})) AS ranked WHERE place = 1
+"""  # noqa: S608 - constants
+_LATEST, _LATEST_ON = _RANKED.format(on=""), _RANKED.format(on="school_day = ? AND ")
 ENROLLED = """
 e.role = 'student' AND NOT e.ended AND (e.begins_on IS NULL OR e.begins_on <= {day})
 AND (e.ends_on IS NULL OR e.ends_on > {day})
@@ -171,6 +177,13 @@ def sessions_of(
     return [_state(row) for row in rows[:limit]], len(rows) > limit
 
 
+def latest_of(connection: Connection, class_ids: Sequence[str], day: date | None = None) -> dict[str, SessionState]:
+    """The latest session of each class that has one, on one school day when `day` is given."""
+    text, params = (_LATEST, ()) if day is None else (_LATEST_ON, (day.isoformat(),))
+    rows = select_in(connection, text, params, sorted(class_ids))
+    return {row[1]: _state(row[:-1]) for row in rows}
+
+
 def open_session(tx: Transaction, opening: Opening) -> SessionState:
     """Open a session. Its school and school day are frozen: a later transfer or change of zone moves no past.
 
@@ -256,10 +269,11 @@ def _mark_the_rest(tx: Transaction, session: SessionState) -> None:
     now = iso(tx.now)
     for student_id in sorted(unmarked):
         excuse = excuses.get(student_id)
+        key = record_id(session.id, student_id)
         add(
             tx,
             Record(
-                id=record_id(session.id, student_id),
+                id=key,
                 session_id=session.id,
                 class_id=session.class_id,
                 school_id=session.school_id,
@@ -270,6 +284,7 @@ def _mark_the_rest(tx: Transaction, session: SessionState) -> None:
                 origin="absence_report" if excuse else "close",
                 recorded_at=now,
                 recorded_by=tx.origin.actor_id,
+                version=next_version(tx, key),
                 valid_from=now,
             ),
         )

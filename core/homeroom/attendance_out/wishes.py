@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
@@ -20,7 +20,8 @@ from homeroom.types import Event, Status
 Level = Literal["class", "day"]
 
 _RECORDED = "attendance.recorded"
-_MARKED = (_RECORDED, "attendance.corrected")
+_WITHDRAWN = "attendance.withdrawn"
+_MARKED = (_RECORDED, "attendance.corrected", _WITHDRAWN)
 _CALENDAR = "calendar.changed"
 KINDS = (*_MARKED, _CALENDAR)
 """The changes that can alter what a SIS should hold."""
@@ -28,6 +29,9 @@ KINDS = (*_MARKED, _CALENDAR)
 _ON_THAT_DAY = """
 SELECT DISTINCT r.student_id FROM class_sessions s JOIN attendance_records r ON r.session_id = s.id
 WHERE s.school_id = ? AND s.school_day = ?
+"""
+_MEETING = """
+SELECT s.period, s.starts_at, c.periods FROM class_sessions s LEFT JOIN classes c ON c.id = s.class_id WHERE s.id = ?
 """
 
 
@@ -80,16 +84,20 @@ def wishes_of(
     """
     touched = _touched(connection, level, events)
     found: list[Wish] = []
+    gone = list(_withdrawn(connection, level, events))
+    places = {(wish.student_id, str(wish.class_id), wish.meeting) for wish in gone}
     for day in sorted(touched):
         marks = marks_of(connection, day, {student for student, _, _ in touched[day]})
         known = known_ids(connection, source, marks, with_enrollments=level == "class")
         if level == "class":
-            found += _of_classes(marks, touched[day], known, day)
+            found += _of_classes(marks, touched[day], places, known, day)
         else:
             found += _of_days(connection, marks, touched[day], known, day, weekdays=weekdays)
     wanted = {
         (wish.student_id, wish.class_id if level == "class" else wish.school_id, wish.school_day) for wish in found
     }
+    still = {wish.row_id("") for wish in found}
+    found += {wish.row_id(""): wish for wish in gone if wish.row_id("") not in still}.values()
     left_out = sum(event.kind == _RECORDED and _place(event, level) not in wanted for event in events)
     return Wishes(wishes=found, left_out=left_out)
 
@@ -114,7 +122,11 @@ def _touched(connection: Connection, level: Level, events: Iterable[Event]) -> d
 
 
 def _of_classes(
-    marks: Sequence[Mark], touched: Collection[tuple[str, str, str]], known: Known, day: str
+    marks: Sequence[Mark],
+    touched: Collection[tuple[str, str, str]],
+    places: Collection[tuple[str, str, str]],
+    known: Known,
+    day: str,
 ) -> Iterator[Wish]:
     changed = {(student, session_id) for student, session_id, _ in touched}
     wanted: set[tuple[str, str, str]] = set()
@@ -122,7 +134,7 @@ def _of_classes(
     for mark in marks:
         place = (mark.student_id, mark.class_id, mark.meeting)
         latest[place] = mark
-        if (mark.student_id, mark.session_id) in changed:
+        if (mark.student_id, mark.session_id) in changed or place in places:
             wanted.add(place)
     for mark in (latest[place] for place in sorted(wanted)):
         student, school = known.students.get(mark.student_id), known.schools.get(mark.school_id)
@@ -181,6 +193,33 @@ def _of_days(
             minutes_late=minutes,
             recorded_at=max(mark.known_since for mark in of_day),
         )
+
+
+def _withdrawn(connection: Connection, level: Level, events: Iterable[Event]) -> Iterator[Wish]:
+    """A wish for nothing at each place of which a mark was taken back; whatever is marked there still goes before."""
+    for event in events:
+        if event.kind != _WITHDRAWN or event.student_id is None or event.session_id is None:
+            continue
+        wish = Wish(
+            student_id=event.student_id,
+            school_id=event.data["school_id"],
+            school_day=event.data["school_day"],
+            student="",  # only a row that is there already is changed, and that one knows its student
+            school="",
+            status=None,
+            recorded_at=event.data["recorded_at"],
+        )
+        for period, starts_at, told in connection.sql(_MEETING, (event.session_id,)) if level == "class" else ():
+            periods = orjson.loads(told) if told else ()
+            wish = replace(
+                wish,
+                class_id=event.class_id,
+                session_id=event.session_id,
+                meeting=period or (starts_at if len(periods) > 1 else ""),
+                periods=(period,) if period else periods,
+                starts_at=starts_at,
+            )
+        yield wish
 
 
 def _status_of(rule: DayRule, marks: Sequence[Mark]) -> tuple[Status | None, str | None, int | None]:

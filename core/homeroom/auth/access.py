@@ -25,7 +25,7 @@ from homeroom.types import Identity, Role, RoleAt
 _ALWAYS: Any = Value(1) == Value(1)
 _NEVER: Any = Value(1) == Value(0)
 _OF_FAMILIES = (Reach.SELF, Reach.CHILDREN)
-_Kind = Literal["class", "person", "school"]
+_Kind = Literal["class", "person", "school", "session"]
 # What stands in a prepared statement for the values of one call; no id holds a NUL, and no enrolment is that old.
 _KEY, _SUBJECT, _DAY = "\0key", "\0subject", date.min
 
@@ -116,8 +116,14 @@ def schools_within(identity: Identity, action: str) -> ModelSelect[m.Org] | None
     return m.Org.select(m.Org.id).where(_any(judge.schools() for judge in judges))
 
 
+def only_day(identity: Identity, action: str, today: date) -> date | None:
+    """The one school day of which `identity` may see anything with `action`; None means every day."""
+    judges = _judges(identity, action, today)
+    return today if judges and all(judge.reach is Reach.STAND_IN for judge in judges) else None
+
+
 def records_within(model: Any, identity: Identity, action: str, today: date) -> Any:
-    """The peewee condition on `model` (with `class_id` and `student_id`) that leaves what `identity` may see.
+    """The condition on `model` (with `class_id`, `student_id`, `school_day`) that leaves what `identity` may see.
 
     None means everything. Each role is judged by itself: a teacher who is also a parent sees the own class's records
     and the own child's, not the records of a child's classmates.
@@ -125,12 +131,14 @@ def records_within(model: Any, identity: Identity, action: str, today: date) -> 
     judges = _judges(identity, action, today)
     if any(judge.reach is Reach.DISTRICT for judge in judges):
         return None
-    return _any(
-        model.student_id.in_(m.User.select(m.User.id).where(judge.people()))
-        if judge.reach in _OF_FAMILIES
-        else model.class_id.in_(m.Class.select(m.Class.id).where(judge.classes()))
-        for judge in judges
-    )
+    return _any(_records(model, judge) for judge in judges)
+
+
+def _records(model: Any, judge: _Judge) -> Any:
+    if judge.reach in _OF_FAMILIES:
+        return model.student_id.in_(m.User.select(m.User.id).where(judge.people()))
+    found = model.class_id.in_(m.Class.select(m.Class.id).where(judge.classes()))
+    return found & (model.school_day == judge.day) if judge.reach is Reach.STAND_IN else found
 
 
 def _reaches(identity: Identity, rule: Rule) -> dict[Role, Reach]:
@@ -161,7 +169,7 @@ class _Judge:
                 return _ALWAYS
             case Reach.SCHOOLS:
                 return m.Class.school_id.in_(_schools(self.identity))
-            case Reach.CLASSES:
+            case Reach.CLASSES | Reach.STAND_IN:
                 return m.Class.id.in_(self._taught())
             case _:
                 return m.Class.id.in_(self._enrolled(m.Enrollment.class_id).where(self._is_family(m.Enrollment)))
@@ -173,7 +181,7 @@ class _Judge:
                 return _ALWAYS
             case Reach.SCHOOLS:
                 return self._at_schools()
-            case Reach.CLASSES:
+            case Reach.CLASSES | Reach.STAND_IN:
                 return m.User.id.in_(
                     self._enrolled(m.Enrollment.user_id).where(m.Enrollment.class_id.in_(self._taught()))
                 )
@@ -192,7 +200,21 @@ class _Judge:
             case _:
                 return _NEVER
 
+    def sessions(self) -> Any:
+        """The condition on ClassSession, for who reaches those of a day alone."""
+        stand_in = self._standing_in(m.Substitution.class_id)
+        return m.ClassSession.class_id.in_(stand_in) & (
+            m.ClassSession.school_day.in_(self._standing_in(m.Substitution.day))
+        )
+
+    def _standing_in(self, column: Any) -> ModelSelect[Any]:
+        table = m.Substitution
+        query = table.select(column).where(table.user_id == self.identity.subject)
+        return query if self.day is None else query.where((table.day == self.day) & table.revoked_at.is_null())
+
     def _taught(self) -> ModelSelect[Any]:
+        if self.reach is Reach.STAND_IN:
+            return self._standing_in(m.Substitution.class_id)
         teaching = m.Enrollment.alias()
         query = teaching.select(teaching.class_id).where(
             (teaching.user_id == self.identity.subject) & (teaching.role == "teacher")
@@ -256,6 +278,8 @@ def _reaches_all(connection: Connection, judge: _Judge, place: Place) -> bool:
         wanted.append(("person", place.student_id))  # staff reach a record through its class: the student may have left
     if place.school_id is not None:
         wanted.append(("school", place.school_id))
+    if judge.reach is Reach.STAND_IN and place.session_id is not None:
+        wanted.append(("session", place.session_id))
     return bool(wanted) and all(_reaches_one(connection, judge, kind, key) for kind, key in wanted)
 
 
@@ -287,8 +311,13 @@ def _statement(
         subject=_SUBJECT, roles=tuple(RoleAt(role="school_admin", org_id=_org(number)) for number in range(orgs))
     )
     judge = _Judge(identity, reach, Rule(former=former), None if lapsed else _DAY)
-    model: Any = {"class": m.Class, "person": m.User, "school": m.Org}[kind]
-    condition = {"class": judge.classes, "person": judge.people, "school": judge.schools}[kind]()
+    model: Any = {"class": m.Class, "person": m.User, "school": m.Org, "session": m.ClassSession}[kind]
+    condition = {
+        "class": judge.classes,
+        "person": judge.people,
+        "school": judge.schools,
+        "session": judge.sessions,
+    }[kind]()
     query = model.select(Value(1)).where((model.id == _KEY) & condition).limit(1)
     database = SqliteDatabase(None) if is_sqlite else PostgresqlDatabase(None, prefer_psycopg3=True)
     text, params = database.get_sql_context().sql(query).query()

@@ -20,6 +20,7 @@ class Reach(enum.Enum):
     SELF = "one's own"
     CHILDREN = "one's own children's"
     CLASSES = "that of the classes one teaches now"
+    STAND_IN = "that of the class in which one stands in today, and of today alone"
     SCHOOLS = "that of the schools one administers"
     DISTRICT = "everybody's"
 
@@ -47,6 +48,7 @@ class Rule:
 _DISTRICT: Mapping[Role, Reach] = {"district_admin": Reach.DISTRICT}
 _OFFICE: Mapping[Role, Reach] = {**_DISTRICT, "school_admin": Reach.SCHOOLS}
 _STAFF: Mapping[Role, Reach] = {**_OFFICE, "teacher": Reach.CLASSES}
+_ROOM: Mapping[Role, Reach] = {"substitute": Reach.STAND_IN}
 _FAMILY: Mapping[Role, Reach] = {"student": Reach.SELF, "guardian": Reach.CHILDREN}
 _ALL: Mapping[Role, Reach] = {**_STAFF, **_FAMILY}
 
@@ -62,28 +64,29 @@ def _rule(
 
 RULES: Mapping[str, Rule] = {
     # classes and who is in them
-    "class.read": _rule(_ALL, key="roster.read", whole_class=True),
-    "class.list": _rule(_ALL, key="roster.read", whole_class=True),
+    "class.read": _rule(_ALL, _ROOM, key="roster.read", whole_class=True),
+    "class.list": _rule(_ALL, _ROOM, key="roster.read", whole_class=True),
     "class.create": _rule(_OFFICE, key="roster.write"),
     "class.edit": _rule(_OFFICE, key="roster.write"),
-    "class.roster": _rule(_STAFF, key="roster.read"),
-    "class.watch": _rule(_ALL, key="attendance.read", whole_class=True),
+    "class.roster": _rule(_STAFF, _ROOM, key="roster.read"),
+    "class.watch": _rule(_ALL, _ROOM, key="attendance.read", whole_class=True),
     "student.read": _rule(_ALL, key="roster.read"),
     "student.search": _rule(_ALL, key="roster.read"),
     "student.create": _rule(_OFFICE, key="roster.write"),
     "student.edit": _rule(_OFFICE, key="roster.write"),
     "enrollment.edit": _rule(_OFFICE, key="roster.write", former=True),  # who comes back is enrolled anew
     "roster.export": _rule(_OFFICE, key="roster.read"),
+    "substitute.manage": _rule(_STAFF),
     # sessions
-    "session.open": _rule(_STAFF),
-    "session.read": _rule(_ALL, key="attendance.read", whole_class=True),
-    "session.close": _rule(_STAFF),
-    "session.challenge": _rule({"teacher": Reach.CLASSES}),
+    "session.open": _rule(_STAFF, _ROOM),
+    "session.read": _rule(_ALL, _ROOM, key="attendance.read", whole_class=True),
+    "session.close": _rule(_STAFF, _ROOM),
+    "session.challenge": _rule({"teacher": Reach.CLASSES}, _ROOM),
     # attendance
     "attendance.check_in": _rule({"student": Reach.SELF}, whole_class=True),
-    "attendance.mark": _rule(_STAFF, key="attendance.write"),
+    "attendance.mark": _rule(_STAFF, _ROOM, key="attendance.write"),
     "attendance.correct": _rule(_STAFF, key="attendance.write", former=True),
-    "attendance.read": _rule(_ALL, key="attendance.read", whole_class=True, former=True),
+    "attendance.read": _rule(_ALL, _ROOM, key="attendance.read", whole_class=True, former=True),
     "attendance.history": _rule(_ALL, key="attendance.read", former=True),
     "attendance.stats": _rule(_ALL, key="attendance.read", former=True),
     "absence.report": _rule(_OFFICE, {"guardian": Reach.CHILDREN}),

@@ -22,8 +22,20 @@ class Rotation:
     user_id: str | None = None
 
 
-def start(tx: Transaction, *, session_id: str, user_id: str, refresh_token: str, device: str, days: int) -> None:
-    """Begin a session that lives `days` after its last refresh. `device` is what its owner will know it by."""
+def start(
+    tx: Transaction,
+    *,
+    session_id: str,
+    user_id: str,
+    refresh_token: str,
+    device: str,
+    days: int = 0,
+    until: datetime | None = None,
+) -> None:
+    """Begin a session that lives `days` after its last refresh, or `until` a moment.
+
+    `device` is what its owner will know it by.
+    """
     fresh = tx.insert_new(
         m.SignInSession,
         id=session_id,
@@ -31,7 +43,7 @@ def start(tx: Transaction, *, session_id: str, user_id: str, refresh_token: str,
         device="".join(character for character in device if character.isprintable())[:_LONGEST_DEVICE],
         created_at=tx.now,
         last_used_at=tx.now,
-        expires_at=tx.now + timedelta(days=days),
+        expires_at=until or tx.now + timedelta(days=days),
         refresh_hash=fingerprint(refresh_token),
     )
     if fresh:
@@ -58,10 +70,18 @@ def rotate(tx: Transaction, *, token: str, genuine: bool, session_id: str, new_t
     changes = {
         "refresh_hash": fingerprint(new_token),
         "last_used_at": tx.now,
-        "expires_at": tx.now + timedelta(days=days),
+        "expires_at": _until(tx, row, days),
     }
     tx.run(m.SignInSession.update(changes).where(m.SignInSession.id == session_id))
     return Rotation(outcome="rotated", user_id=row.user_id)
+
+
+def _until(tx: Transaction, row: m.SignInSession, days: int) -> datetime:
+    """When a session ends that was just refreshed: a substitute's as it would have, with its day."""
+    table = m.Substitution
+    by_link = tx.one(table.select(table.id).where(table.user_id == row.user_id)) is not None
+    expires_at: datetime = row.expires_at
+    return expires_at if by_link else tx.now + timedelta(days=days)
 
 
 def end(tx: Transaction, session_id: str, *, reason: str, owner: str | None = None) -> bool:

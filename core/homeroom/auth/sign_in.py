@@ -87,8 +87,13 @@ async def begin(door: Door, user_id: str, *, device: str, days: int) -> Pair:
     """A new session of this person, and its tokens."""
     session_id = new_id()
     refresh_token = door.authenticator.refresh.make(session_id)
-    started = {"session_id": session_id, "user_id": user_id, "refresh_token": refresh_token, "device": device}
-    await door.store.write(lambda tx: sessions.start(tx, **started, days=days))
+
+    def unit(tx: Transaction) -> None:
+        sessions.start(
+            tx, session_id=session_id, user_id=user_id, refresh_token=refresh_token, device=device, days=days
+        )
+
+    await door.store.write(unit)
     return pair(door, user_id, session_id, refresh_token)
 
 

@@ -24,7 +24,7 @@ from homeroom.auth.access import today_in
 from homeroom.auth.authenticator import Authenticator
 from homeroom.live.listener import GOING_AWAY, NO_SUCH_CLASS, NOT_ALLOWED, SIGNED_OUT, Listener, Socket
 from homeroom.live.tail import Tail
-from homeroom.live.views import SHOWN, Beginning, begin, cursor_of, names_of, students_seen
+from homeroom.live.views import SHOWN, Beginning, begin, cursor_of, day_seen, is_of, names_of, students_seen
 from homeroom.settings import Settings
 from homeroom.store import Connection, Refused, Store, StoreError
 from homeroom.types import AccessRequest, Event, Identity, Outcome
@@ -67,7 +67,8 @@ class Hub:
         """Tell everybody who may see it of a change whose student's name is known."""
         text = words(event, self.names.get(event.student_id or "", ""))
         for listener in self.listeners:
-            listener.show(event.id, event.student_id, text)
+            if is_of(event, listener.day):
+                listener.show(event.id, event.student_id, text)
 
 
 def close_code(refusal: Refused) -> int:
@@ -91,6 +92,14 @@ def words(event: Event, name: str) -> str:
     if event.kind.startswith("session."):
         state = "open" if event.kind == "session.opened" else "closed"
         message = {"type": "session", "cursor": cursor_of(event.id), "session_id": event.session_id, "state": state}
+    elif event.kind == "attendance.withdrawn":
+        message = {
+            "type": "withdrawn",
+            "cursor": cursor_of(event.id),
+            "session_id": event.session_id,
+            "student_id": event.student_id,
+            "record_id": event.subject_id,
+        }
     else:
         message = {
             "type": "attendance",
@@ -101,6 +110,7 @@ def words(event: Event, name: str) -> str:
             "status": event.data.get("status"),
             "recorded_at": event.data.get("recorded_at"),
             "record_id": event.subject_id,
+            "needs_review": bool(event.data.get("needs_review")),
         }
     return orjson.dumps(message).decode()
 
@@ -160,6 +170,7 @@ class Boards:
     ) -> None:
         """Show a class to one socket until it leaves. Raises Refused when `identity` may not watch it."""
         listener = Listener(socket, identity, class_id, renew)
+        listener.day = day_seen(identity, self._today())
         if self._closed:
             await socket.close(GOING_AWAY)
             return

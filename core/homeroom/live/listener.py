@@ -37,7 +37,7 @@ class Socket(Protocol):
 
 
 class Listener:
-    """One person watching one class. `students` None means that all of the class may be seen."""
+    """One person watching one class. `students` and `day` None mean that all of the class, and any day, may be seen."""
 
     __slots__ = (
         "_queue",
@@ -45,6 +45,7 @@ class Listener:
         "_socket",
         "_task",
         "class_id",
+        "day",
         "ending",
         "held",
         "identity",
@@ -65,6 +66,7 @@ class Listener:
         self.class_id = class_id
         self.renew = renew
         self.students: frozenset[str] | None = frozenset()
+        self.day: str | None = None  # the one school day that may be seen
         self.position = 0
         self.held: list[tuple[int, str | None, str]] | None = []  # what came before the first words were read
         self.ending: int | None = None

@@ -16,20 +16,24 @@ from homeroom.store import Connection, Refused, iso, now_utc
 from homeroom.store.models import Class, User
 from homeroom.types import Event, Identity
 
-SHOWN = ("attendance.recorded", "attendance.corrected", "session.opened", "session.closed")
+SHOWN = (
+    *("attendance.recorded", "attendance.corrected", "attendance.withdrawn"),
+    *("session.opened", "session.closed"),
+)
 """The kinds of change that a board shows."""
 
-_STAFF = ("teacher", "school_admin", "district_admin", "service")
+_STAFF = ("teacher", "substitute", "school_admin", "district_admin", "service")
 _GOOD_FOR = timedelta(hours=48)  # the contract promises 24
 _MISSED_AT_MOST = 5000  # beyond that a fresh hello is the shorter way
 
-_MISSED = f"SELECT {COLUMNS} FROM journal WHERE class_id = ? AND id > ? AND kind IN (?, ?, ?, ?) ORDER BY id LIMIT ?"  # noqa: S608 - constants
+_MISSED = f"SELECT {COLUMNS} FROM journal WHERE class_id = ? AND id > ? AND kind IN (?, ?, ?, ?, ?) ORDER BY id LIMIT ?"  # noqa: S608 - constants
 _OPEN = (
     "SELECT id, school_day, starts_at, late_after_minutes, methods, require, state FROM class_sessions "
-    "WHERE class_id = ? AND state = 'open' ORDER BY starts_at DESC, id DESC LIMIT 1"
+    "WHERE class_id = ? AND state = 'open' {}ORDER BY starts_at DESC, id DESC LIMIT 1"
 )
 _MARKS = (
-    "SELECT student_id, status, recorded_at, id FROM attendance_records WHERE session_id = ? ORDER BY recorded_at, id"
+    "SELECT student_id, status, recorded_at, id, needs_review FROM attendance_records WHERE session_id = ? "
+    "ORDER BY recorded_at, id"
 )
 _FAMILY = (
     "SELECT user_id FROM enrollments WHERE class_id = ? AND role = 'student' AND NOT ended "
@@ -93,20 +97,33 @@ def students_seen(connection: Connection, identity: Identity, class_id: str, tod
     return seen - identity.without
 
 
+def day_seen(identity: Identity, today: date) -> str | None:
+    """The one school day of which somebody who stands in for a teacher is shown anything; None for everybody else."""
+    return today.isoformat() if {held.role for held in identity.roles} == {"substitute"} else None
+
+
 def begin(connection: Connection, identity: Identity, class_id: str, today: date, after: int | None) -> Beginning:
     """What `identity` is shown of a class as of one moment, after the position `after` where that is still good."""
     with connection.snapshot():
         students = students_seen(connection, identity, class_id, today)
+        day = day_seen(identity, today)
         position = newest(connection)
         missed = _missed(connection, class_id, after, position) if after is not None else None
         if missed is not None:
+            missed = [event for event in missed if is_of(event, day)]
             seen = {event.student_id for event in missed if event.student_id}
-            return Beginning(position=position, students=students, names=names_of(connection, seen), missed=missed)
-        session, marks = _now(connection, class_id, students)
+            names = names_of(connection, seen)
+            return Beginning(position=position, students=students, names=names, missed=missed)
+        session, marks = _now(connection, class_id, students, day)
         names = names_of(connection, {str(mark["student_id"]) for mark in marks})
         for mark in marks:
             mark["name"] = names.get(mark["student_id"], "")
         return Beginning(position=position, students=students, names=names, session=session, marks=marks)
+
+
+def is_of(event: Event, day: str | None) -> bool:
+    """Whether a change may be shown to whoever sees only `day` (None: every day)."""
+    return day is None or event.student_id is None or event.data.get("school_day") == day
 
 
 def names_of(connection: Connection, people: Collection[str]) -> dict[str, str]:
@@ -135,9 +152,10 @@ def _missed(connection: Connection, class_id: str, after: int, position: int) ->
 
 
 def _now(
-    connection: Connection, class_id: str, students: frozenset[str] | None
+    connection: Connection, class_id: str, students: frozenset[str] | None, only: str | None
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    rows = connection.sql(_OPEN, (class_id,))
+    on, params = ("", (class_id,)) if only is None else ("AND school_day = ? ", (class_id, only))
+    rows = connection.sql(_OPEN.format(on), params)
     if not rows:
         return None, []
     session_id, day, starts_at, late, methods, require, state = rows[0]
@@ -152,7 +170,14 @@ def _now(
         "state": state,
     }
     return session, [
-        {"student_id": student, "name": "", "status": status, "recorded_at": recorded_at, "record_id": record}
-        for student, status, recorded_at, record in connection.sql(_MARKS, (session_id,))
+        {
+            "student_id": student,
+            "name": "",
+            "status": status,
+            "recorded_at": recorded_at,
+            "record_id": record,
+            "needs_review": bool(review),
+        }
+        for student, status, recorded_at, record, review in connection.sql(_MARKS, (session_id,))
         if students is None or student in students
     ]

@@ -24,7 +24,7 @@ from homeroom.types import Event
 
 CURSOR = "notify"
 KINDS = (
-    *("attendance.recorded", "attendance.corrected", "session.closed"),
+    *("attendance.recorded", "attendance.corrected", "attendance.withdrawn", "session.closed"),
     *("absence.reported", "absence.decided", "calendar.changed"),
 )
 _UNIT = 500
@@ -138,8 +138,8 @@ def _touched(connection: Connection, rules: Sequence[Rule], events: Sequence[Eve
 
 
 def _is_news(event: Event) -> bool:
-    """Whether a mark says something else than that somebody was present from the first."""
-    return bool(event.data["status"] != "present" or event.data.get("was", "present") != "present")
+    """Whether a mark says something else than that somebody was present from the first; None is a mark taken back."""
+    return bool(event.data["status"] not in ("present", None) or event.data.get("was", "present") != "present")
 
 
 def _also(connection: Connection, event: Event) -> Iterable[Key]:

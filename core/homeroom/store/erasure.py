@@ -45,6 +45,7 @@ _GONE: Mapping[str, str] = {
     "sign_in_sessions": "user_id = ?",
     "tickets": "user_id = ?",
     "invitations": "user_id = ?",
+    "substitutions": "user_id = ?",
     "idempotency_keys": "owner = ?",
     "notification_preferences": "user_id = ?",
     "sync_conflicts": "noun = 'user' AND row_id = ?",

@@ -9,6 +9,7 @@ from homeroom_web.visitors import Visitor
 from homeroom_web.words import to_say
 
 STUDENT, GUARDIAN, TEACHER = frozenset({"student"}), frozenset({"guardian"}), frozenset({"teacher"})
+ROOM = TEACHER | {"substitute"}
 STAFF, DISTRICT = frozenset({"school_admin", "district_admin"}), frozenset({"district_admin"})
 
 
@@ -41,6 +42,7 @@ OFFICE = Room(
             STAFF,
             to_say("What families have reported, to be approved or refused"),
         ),
+        Link("/classes", to_say("Classes"), STAFF, to_say("Every class, its roll, and links for substitutes")),
     ),
 )
 ADMIN = Room(
@@ -52,7 +54,7 @@ ROOMS = (OFFICE, ADMIN)
 TOP = (
     Link("/check-in", to_say("Check in"), STUDENT),
     Link("/days", to_say("My days"), STUDENT),
-    Link("/classes", to_say("Classes"), TEACHER),
+    Link("/classes", to_say("Classes"), ROOM),
     Link(ADMIN.path, ADMIN.name, DISTRICT),
     Link(OFFICE.path, OFFICE.name, STAFF),
     Link("/children", to_say("My children"), GUARDIAN),

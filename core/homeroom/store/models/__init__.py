@@ -11,7 +11,15 @@ from homeroom.store.models.attendance import (
     AttendanceVersion,
     ClassSession,
 )
-from homeroom.store.models.auth import ApiKey, ExternalLogin, Invitation, SignInAttempt, SignInSession, Ticket
+from homeroom.store.models.auth import (
+    ApiKey,
+    ExternalLogin,
+    Invitation,
+    SignInAttempt,
+    SignInSession,
+    Substitution,
+    Ticket,
+)
 from homeroom.store.models.conflicts import LocalEdit, SyncConflict
 from homeroom.store.models.notify import (
     Notification,
@@ -155,6 +163,7 @@ __all__ = [
     "SignInSession",
     "SourceState",
     "StagedRow",
+    "Substitution",
     "SyncCheckpoint",
     "SyncConflict",
     "SyncDiff",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peewee import BooleanField, CompositeKey, IntegerField, TextField
+from peewee import BooleanField, CompositeKey, DateField, IntegerField, TextField
 
 from homeroom.store.fields import JsonField, UtcField, id_field
 from homeroom.store.models.plumbing import Table
@@ -66,6 +66,29 @@ class Invitation(Table):
 
     class Meta:
         table_name = "invitations"
+
+
+class Substitution(Table):
+    """A link by which somebody stands in for the teacher of one class on one school day; its token is hashed.
+
+    `user_id` is a person of this link alone, who has no other role, address or password.
+    """
+
+    id = id_field()
+    token_hash = TextField(unique=True)
+    user_id = TextField(unique=True)
+    class_id = TextField()
+    day = DateField()
+    begins_at = UtcField()
+    ends_at = UtcField()
+    created_by = TextField(null=True)
+    created_at = UtcField()
+    revoked_at = UtcField(null=True)
+    revoked_by = TextField(null=True)
+
+    class Meta:
+        table_name = "substitutions"
+        indexes = ((("class_id", "day"), False),)
 
 
 class ApiKey(Table):

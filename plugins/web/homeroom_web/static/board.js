@@ -1,32 +1,56 @@
-// Keeps the board as it is at school, mark by mark. Without this script the page is right when it is loaded.
+// Keeps the board as it is at school, mark by mark, and marks without loading the page anew.
+// Without this script the page is right when it is loaded, and each form works by itself.
 "use strict";
 const board = document.querySelector("table.board");
+const flags = document.getElementById("flags");
 const words = Object.fromEntries(
   [...document.getElementById("words").content.querySelectorAll("[data-word]")].map((one) => [one.dataset.word, one.textContent]),
 );
 let cursor = null;
 let pause = 500;
+let looking = null;
 
 function mark(row) {
-  const cell = document.getElementById(`student-${row.student_id}`)?.querySelector("[data-status]");
+  const line = document.getElementById(`student-${row.student_id}`);
+  const cell = line?.querySelector("[data-status]");
   if (!cell) return;
   cell.dataset.status = row.status;
-  cell.textContent = words[row.status] ?? row.status;
+  cell.textContent = row.status ? (words[row.status] ?? row.status) : "–";
+  const flag = line.querySelector("[data-flag]");
+  if (flag.hidden === Boolean(row.needs_review)) look();
+  flag.hidden = !row.needs_review;
+  const save = line.querySelector("[data-save]");
+  if (save) Object.assign(save, { value: row.status, disabled: !row.status });
+  const record = line.querySelector("[data-record]");
+  if (record && row.record_id) record.href = `/records/${row.record_id}`;
+  if (record) record.hidden = !row.record_id;
 }
 
 function count() {
   for (const place of document.querySelectorAll("[data-count]")) {
-    place.textContent = board.querySelectorAll(`[data-status="${place.dataset.count}"]`).length;
+    const many = String(board.querySelectorAll(`[data-status="${place.dataset.count}"]`).length);
+    if (place.textContent !== many) place.textContent = many; // what is said aloud is only what has changed
   }
+}
+
+function look() {
+  clearTimeout(looking);
+  looking = setTimeout(async () => {
+    const answer = await fetch(flags.dataset.from, { redirect: "error" }).catch(() => null);
+    if (answer?.ok) flags.innerHTML = await answer.text();
+  }, 200);
 }
 
 function take(message) {
   if (message.cursor) cursor = message.cursor;
+  const here = message.session_id === board.dataset.session;
   if (message.type === "hello") {
     if ((message.session?.id ?? "") !== board.dataset.session && message.session) return location.reload();
     message.marks.forEach(mark);
-  } else if (message.type === "attendance" && message.session_id === board.dataset.session) {
+  } else if (message.type === "attendance" && here) {
     mark(message);
+  } else if (message.type === "withdrawn" && here) {
+    mark({ student_id: message.student_id, status: "" });
   } else if (message.type === "session") {
     return location.reload();
   }
@@ -50,5 +74,26 @@ function again() {
   setTimeout(() => listen().catch(again), pause);
   pause = Math.min(pause * 2, 30000);
 }
+
+async function send(form, button) {
+  const fields = new URLSearchParams(new FormData(form));
+  fields.set(button.name, button.value);
+  const answer = await fetch(form.action, { method: "POST", body: fields, redirect: "manual" }).catch(() => null);
+  if (answer?.type === "opaqueredirect") {
+    form.elements.note_was.value = form.elements.note.value;
+    form.closest("tr").querySelector(".note").textContent = form.elements.note.value;
+    return; // the socket brings what came of it
+  }
+  const chosen = document.createElement("input"); // what went wrong is told by the page that the form leads to
+  Object.assign(chosen, { type: "hidden", name: button.name, value: button.value });
+  form.append(chosen);
+  form.submit();
+}
+
+board.addEventListener("submit", (event) => {
+  if (!board.dataset.live || !event.submitter || !event.target.matches("form.mark")) return;
+  event.preventDefault();
+  send(event.target, event.submitter);
+});
 
 listen().catch(again);

@@ -3,68 +3,72 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 
-from homeroom_web.pages import Pages, field, go
+from homeroom_web.pages import Pages, go
+from homeroom_web.teacher import bulk
 from homeroom_web.visitors import Visitor
 
 STATUSES = ("present", "tardy", "absent", "excused")
 
 
 def add_routes(blueprint: Blueprint, pages: Pages) -> None:
-    """`/classes`, a class's roll, and what is done on it."""
+    """`/classes`, a class's roll, and the ticket for its live board."""
+    services = pages.services
 
     @blueprint.get("/classes")
     @pages.for_visitors
     async def classes(visitor: Visitor) -> Response:
-        found = (await visitor.get("/classes/?limit=100"))["items"]
-        for one in found:
-            one["session"] = await _latest(visitor, one["id"])
-        return pages.render("teacher/classes.html", visitor=visitor, classes=found)
+        cursor = request.args.get("cursor", "")
+        after = f"&cursor={quote(cursor, safe='')}" if cursor else ""
+        found = await visitor.get(f"/classes/?limit=100&with=latest_session{after}")
+        today = services.today().isoformat()
+        for one in found["items"]:
+            one["session"] = session = one["latest_session"]
+            one["state"] = session["state"] if session and (session["school_day"] == today) else ""
+            if session and session["state"] == "open":
+                one["state"] = "open"
+        return pages.render("teacher/classes.html", visitor=visitor, classes=found["items"], following=found["next"])
 
     @blueprint.get("/classes/<class_id>")
     @pages.for_visitors
     async def board(visitor: Visitor, class_id: str) -> Response:
         one = await visitor.get(f"/classes/{class_id}")
-        session = await _latest(visitor, class_id)
+        session = await latest(visitor, class_id)
         students = (await visitor.get(f"/classes/{class_id}/roster"))["students"]
         records = await records_of(visitor, session)
-        values = {"one": one, "session": session, "students": students, "records": records, "statuses": STATUSES}
         counts = {name: sum(record["status"] == name for record in records.values()) for name in STATUSES}
-        return pages.render("teacher/board.html", visitor=visitor, counts=counts, **values)
+        return pages.render(
+            "teacher/board.html",
+            visitor=visitor,
+            one=one,
+            session=session,
+            students=students,
+            records=records,
+            statuses=STATUSES,
+            counts=counts,
+            flags=flags_of(students, records),
+            undo=await bulk.kept(services, visitor, session["id"]) if session else [],
+            undone=request.args.get("undone", type=int),
+            stayed=request.args.get("stayed", 0, type=int),
+        )
+
+    @blueprint.get("/classes/<class_id>/flags")
+    @pages.for_visitors
+    async def class_flags(visitor: Visitor, class_id: str) -> Response:
+        """The part of the board that says who is to be looked at and why."""
+        session = await latest(visitor, class_id)
+        students = (await visitor.get(f"/classes/{class_id}/roster"))["students"]
+        found = flags_of(students, await records_of(visitor, session))
+        return pages.render("teacher/flags.html", visitor=visitor, flags=found)
 
     @blueprint.post("/classes/<class_id>/open")
     @pages.for_visitors
     async def begin(visitor: Visitor, class_id: str) -> Response:
         await visitor.send("POST", f"/classes/{class_id}/sessions")
         return go(f"/classes/{class_id}")
-
-    @blueprint.post("/sessions/<session_id>/marks")
-    @pages.for_visitors
-    async def mark(visitor: Visitor, session_id: str) -> Response:
-        session = await visitor.get(f"/sessions/{session_id}")
-        given = {"student_id": await field("student"), "status": await field("status")}
-        await visitor.send("PUT", f"/sessions/{session_id}/attendance", {"marks": [given]})
-        return go(f"/classes/{session['class_id']}")
-
-    @blueprint.post("/sessions/<session_id>/rest-present")
-    @pages.for_visitors
-    async def all_present(visitor: Visitor, session_id: str) -> Response:
-        """Mark everybody who has no mark yet as present."""
-        session = await visitor.get(f"/sessions/{session_id}")
-        students = (await visitor.get(f"/classes/{session['class_id']}/roster"))["students"]
-        records = await records_of(visitor, session)
-        marks = [{"student_id": one["id"], "status": "present"} for one in students if one["id"] not in records]
-        if marks:
-            await visitor.send("PUT", f"/sessions/{session_id}/attendance", {"marks": marks})
-        return go(f"/classes/{session['class_id']}")
-
-    @blueprint.post("/sessions/<session_id>/close")
-    @pages.for_visitors
-    async def close(visitor: Visitor, session_id: str) -> Response:
-        session = await visitor.send("POST", f"/sessions/{session_id}/close")
-        return go(f"/classes/{session['class_id']}")
 
     @blueprint.post("/ticket")
     @pages.for_visitors
@@ -74,7 +78,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         return Response(told["ticket"], content_type="text/plain")
 
 
-async def _latest(visitor: Visitor, class_id: str) -> dict[str, Any] | None:
+async def latest(visitor: Visitor, class_id: str) -> dict[str, Any] | None:
     """The class's latest session."""
     found: list[dict[str, Any]] = (await visitor.get(f"/classes/{class_id}/sessions?limit=1"))["items"]
     return found[0] if found else None
@@ -84,5 +88,27 @@ async def records_of(visitor: Visitor, session: dict[str, Any] | None) -> dict[s
     """The session's records by student."""
     if session is None:
         return {}
-    found = await visitor.get(f"/sessions/{session['id']}/attendance")
-    return {record["student_id"]: record for record in found["items"]}
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        page = await visitor.get(f"/sessions/{session['id']}/attendance?limit=200{cursor}")
+        found += page["items"]
+        if page["next"] is None:
+            return {record["student_id"]: record for record in found}
+        cursor = f"&cursor={quote(page['next'], safe='')}"
+
+
+def flags_of(students: list[dict[str, Any]], records: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Who is to be looked at: the record, the name, and what was said against it."""
+    names = {one["id"]: one["name"] for one in students}
+    return [
+        {"record": record, "name": names.get(student_id, ""), "reasons": reasons_of(record)}
+        for student_id, record in records.items()
+        if record["needs_review"]
+    ]
+
+
+def reasons_of(record: dict[str, Any]) -> list[str]:
+    """Why somebody should look at a record, in the words of what checked it."""
+    doubts = [one for one in record["evidence"] if one["verdict"] == "review"]
+    return [f"{one['method']}: {one['reason']}" if one["reason"] else one["method"] for one in doubts]

@@ -1,0 +1,103 @@
+"""One record: every version with who made it, when and why; its correction; and the flag, accepted or disputed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_datetime
+from quart import Blueprint, Response
+
+from homeroom_web.pages import Pages, field, go, language
+from homeroom_web.teacher.board import STATUSES, reasons_of
+from homeroom_web.visitors import Failed, Visitor
+
+_CHANGED, _REFUSED = 412, (409, 422)
+
+
+def add_routes(blueprint: Blueprint, pages: Pages) -> None:
+    """`/records/ID`."""
+
+    @blueprint.get("/records/<record_id>")
+    @pages.for_visitors
+    async def attendance_record(visitor: Visitor, record_id: str) -> Response:
+        return await _shown(pages, visitor, record_id)
+
+    @blueprint.post("/records/<record_id>")
+    @pages.for_visitors
+    async def correct_record(visitor: Visitor, record_id: str) -> Response:
+        given = {name: await field(name) for name in ("status", "note", "reason")}
+        if not given["reason"]:
+            missing = language().say("Please say why: a correction needs its reason.")
+            return await _shown(pages, visitor, record_id, given, Failed(422, missing))
+        return await _send(pages, visitor, record_id, given)
+
+    @blueprint.post("/records/<record_id>/review")
+    @pages.for_visitors
+    async def review_record(visitor: Visitor, record_id: str) -> Response:
+        """Settle a flag: the student is there after all, or was not."""
+        words = language()
+        if await field("decision") == "accept":
+            given = {"status": await field("status"), "reason": words.say("Looked at: the student is there.")}
+        else:
+            given = {"status": "absent", "reason": words.say("Looked at: the student is not there.")}
+        return await _send(pages, visitor, record_id, given)
+
+
+async def _send(pages: Pages, visitor: Visitor, record_id: str, given: dict[str, str]) -> Response:
+    """Correct the version that was looked at; when somebody was faster, show theirs and keep what was typed."""
+    version = await field("version")
+    number = int(version) if version.isascii() and version.isdecimal() else 0
+    try:
+        now = await visitor.send("PATCH", f"/attendance/{record_id}", given, version=number)
+    except Failed as refusal:
+        if refusal.status not in (*_REFUSED, _CHANGED):
+            raise
+        return await _shown(pages, visitor, record_id, given, refusal)
+    back = await field("back")
+    return go(f"/classes/{now['class_id']}" if back == "class" else f"/records/{record_id}")
+
+
+async def _shown(
+    pages: Pages,
+    visitor: Visitor,
+    record_id: str,
+    given: dict[str, str] | None = None,
+    refusal: Failed | None = None,
+) -> Response:
+    versions = (await visitor.get(f"/attendance/{record_id}/history"))["items"]
+    now = versions[-1]
+    name = await _name_of(visitor, now["student_id"])
+    zone = ZoneInfo(pages.services.time_zone)
+    for one in versions:
+        one["when"] = _when(one["valid_from"], zone)
+    filled = {"status": now["status"], "note": now["note"] or "", "reason": "", **(given or {})}
+    return pages.render(
+        "teacher/record.html",
+        visitor=visitor,
+        status=refusal.status if refusal else 200,
+        name=name,
+        versions=versions,
+        now=now,
+        flag={"record": now, "name": name, "reasons": reasons_of(now)} if now["needs_review"] else None,
+        statuses=STATUSES,
+        given=filled,
+        refusal=refusal,
+        overtaken=refusal is not None and refusal.status == _CHANGED,
+    )
+
+
+async def _name_of(visitor: Visitor, student_id: str) -> str:
+    """What the student is called, as long as this visitor may know."""
+    try:
+        return str((await visitor.get(f"/students/{student_id}"))["name"])
+    except Failed as refusal:
+        if refusal.status not in (403, 404):
+            raise
+        return language().say("A student who has left")
+
+
+def _when(moment: str, zone: ZoneInfo) -> dict[str, Any]:
+    at = datetime.fromisoformat(moment)
+    return {"machine": moment, "shown": format_datetime(at, "medium", tzinfo=zone, locale=language().language)}
