@@ -170,6 +170,17 @@ async def test_check_ins_are_told_by_hour_school_and_method(api: Served) -> None
     assert (row["school_id"], row["hour"], row["methods"], row["check_ins"]) == ("north", 8, ["rotating_code"], 10)
 
 
+async def test_the_overview_says_which_reports_there_are_for_whom(api: Served) -> None:
+    async def seen(by: str) -> tuple[list[str], list[str]]:
+        found = await told(api, "", by)
+        return found["reports"], [one["school_id"] for one in found["schools"]]
+
+    assert await seen("admin") == (list(REPORTS), ["north", "south"])
+    assert await seen("admin_south") == (list(REPORTS), ["south"])
+    assert await seen("teacher_c") == (list(OF_CLASSES), ["south"])
+    assert await status_of(api, "", "ann") == 403
+
+
 @pytest.mark.parametrize("report", REPORTS)
 async def test_every_report_explains_itself_and_says_when_it_was_counted(api: Served, report: str) -> None:
     found = await told(api, f"{report}?{RANGE}")

@@ -30,7 +30,6 @@ def attended(tx: Transaction) -> None:
 
 def _mark(tx: Transaction, day: date, class_id: str, student: str, status: Status, *, code: bool) -> None:
     at = datetime.combine(day, time(8, 30), tx.now.tzinfo)
-    place = {"class_id": class_id, "school_id": CLASSES[class_id], "school_day": day.isoformat()}
     session = f"then_{class_id}_{day}"
     tx.insert(
         m.ClassSession,
@@ -52,6 +51,8 @@ def _mark(tx: Transaction, day: date, class_id: str, student: str, status: Statu
         evidence=[{"method": "rotating_code", "verdict": "accept", "reason": ""}] if code else [],
         recorded_at=iso(at),
         valid_from=iso(at),
-        **place,
+        class_id=class_id,
+        school_id=CLASSES[class_id],
+        school_day=day.isoformat(),
     )
     assert records.add(tx, record)

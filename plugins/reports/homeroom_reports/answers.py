@@ -89,6 +89,14 @@ class OfSchool(Answer):
     school: str
 
 
+class Overview(Answer):
+    """The reports that the caller is given, the schools whose figures they reach, and when the school year began."""
+
+    reports: list[str] = Field(examples=[["daily", "rolls-not-taken", "check-in-patterns"]])
+    schools: list[OfSchool]
+    year_began: date
+
+
 class SchoolStatuses(OfSchool, Statuses):
     """One school over all days."""
 

@@ -19,6 +19,8 @@ from homeroom_reports.tables import as_csv, wants_csv
 T = TypeVar("T")
 
 YEAR, QUARTER, MONTH = 400, 100, 35
+_OF_CLASSES = ("daily", "rolls-not-taken", "check-in-patterns")
+_NAMES = ("daily", "chronic-absence", "ada-adm", "rolls-not-taken", "check-in-patterns")
 _SCHOOL = Target(school_id="query.school_id")
 _CLASS = Target(school_id="query.school_id", class_id="query.class_id")
 
@@ -32,6 +34,21 @@ def add_routes(pages: Blueprint, services: Services, settings: ReportsSettings) 
 
 def _add_of_classes(pages: Blueprint, services: Services, settings: ReportsSettings, reader: _Reader) -> None:
     """Those that teachers are given of their classes, too."""
+
+    @pages.get("/")
+    @operation("reports.read", answers=a.Overview)
+    async def read_overview(call: Call) -> a.Overview:
+        """Which reports there are, and of which schools."""
+
+        def read(connection: Connection) -> a.Overview:
+            wanted = whose(call, services, connection, services.clock.now())
+            return a.Overview(
+                reports=list(_NAMES if wanted.class_ids is None else _OF_CLASSES),
+                schools=[a.OfSchool(school_id=one.id, school=one.name) for one in wanted.schools],
+                year_began=services.figures.year_began(connection, call.today()),
+            )
+
+        return await call.read(read)
 
     @pages.get("/daily")
     @operation("reports.read", of=_CLASS, query=a.ClassDays, answers=a.Daily)

@@ -41,6 +41,9 @@ OFFICE = Room(
             STAFF,
             to_say("What families have reported, to be approved or refused"),
         ),
+        Link(
+            "/office/reports", to_say("Reports"), STAFF, to_say("Attendance in figures that say how they were counted")
+        ),
     ),
 )
 ADMIN = Room(
