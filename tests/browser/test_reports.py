@@ -71,11 +71,11 @@ async def test_a_school_and_days_are_chosen_and_the_figure_follows(school: Serve
     complaints: list[str] = []
     page = await _signed_in(school, chromium, complaints)
     await page.get_by_role("link", name="Daily attendance").click()
-    await page.get_by_label("School").select_option("South")
+    await page.get_by_label("School", exact=True).select_option("South")
     await page.get_by_label("First day").fill(str(DAYS[0]))
     await page.get_by_label("Last day").fill(str(DAYS[4]))
     await page.get_by_role("button", name="Show").click()
-    await expect(page.get_by_label("School")).to_have_value("south")
+    await expect(page.get_by_label("School", exact=True)).to_have_value("south")
     await expect(page.get_by_role("img", name="Share of students who came")).to_be_visible()
     assert await page.locator("svg circle").count() == 5
     await expect(page.get_by_role("row", name=str(DAYS[0]))).to_contain_text("0.0 %")
