@@ -11,6 +11,7 @@ import structlog
 
 from homeroom.auth.authenticator import Authenticator
 from homeroom.custody import StoredCustody
+from homeroom.figures import StoredFigures
 from homeroom.host import Host, PluginsConfig
 from homeroom.jobs import Jobs
 from homeroom.limits import MemoryLimiter
@@ -120,6 +121,7 @@ class District:
         return self.host.is_on(plugin)
 
     def _services(self, name: str, scopes: frozenset[str]) -> Services:
+        at_school = self.settings.attendance
         return make_services(
             name,
             scopes,
@@ -130,7 +132,8 @@ class District:
             public_url=self.settings.server.public_base_url,
             api=lambda: self.api,
             host=lambda: self.host,
-            time_zone=self.settings.attendance.time_zone,
+            time_zone=at_school.time_zone,
+            figures=StoredFigures(scopes, time_zone=at_school.time_zone, weekdays=at_school.school_days),
         )
 
     def _heard(self, event: Event) -> None:

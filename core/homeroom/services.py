@@ -7,15 +7,26 @@ mistakes and keeps a record; it is not a sandbox, for a plugin runs with the rig
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 import structlog
 
-from homeroom.types import AddressNews, DeliveryReport, Mark, Status, Student
+from homeroom.types import (
+    AddressNews,
+    CheckIns,
+    DayCounts,
+    DeliveryReport,
+    Mark,
+    Roll,
+    School,
+    Status,
+    Student,
+    StudentDays,
+)
 
 if TYPE_CHECKING:
     import httpx2
@@ -167,6 +178,90 @@ class Custody(Protocol):
         ...
 
 
+class Figures(Protocol):
+    """What is counted of attendance, a school at a time; only counts leave it, but for `student_days` and `names`.
+
+    Each takes the connection that it reads from, so that a route counts in `call.read`, for whom the route has let in.
+    A route that shows single students says so by `call.discloses`, as any other does. Days are the school's own.
+    """
+
+    def schools(self, connection: Connection, ids: Collection[str] | None, *, now: datetime) -> list[School]:
+        """The schools among `ids` (None: all that there are), by name."""
+        ...
+
+    def school_of(self, connection: Connection, class_id: str) -> str | None:
+        """The school of a class, None when there is no such class."""
+        ...
+
+    def year_began(self, connection: Connection, day: date) -> date:
+        """The first day of the school year that `day` lies in."""
+        ...
+
+    def school_days(self, connection: Connection, school: School, since: date, until: date) -> list[date]:
+        """The days from `since` to `until`, both included, on which the school is in session by its calendar."""
+        ...
+
+    def days(
+        self,
+        connection: Connection,
+        school: School,
+        since: date,
+        until: date,
+        *,
+        class_ids: Collection[str] | None = None,
+    ) -> list[DayCounts]:
+        """The students of each day with marks, in session or not, by the status that the school's rule gives the day.
+
+        With `class_ids` only marks in these classes count, and one in which the student came is enough.
+        """
+        ...
+
+    def marked_days(self, connection: Connection, school: School, since: date, until: date) -> frozenset[date]:
+        """The days from `since` to `until`, both included, on which the school has any mark."""
+        ...
+
+    def student_days(self, connection: Connection, school: School, days: Sequence[date]) -> list[StudentDays]:
+        """Every student who was enrolled at the school on any of these school days (in order), by id.
+
+        Needs the scope `attendance.status`; PermissionError says so.
+        """
+        ...
+
+    def rolls(
+        self,
+        connection: Connection,
+        school: School,
+        days: Sequence[date],
+        *,
+        now: datetime,
+        open_for: timedelta,
+        class_ids: Collection[str] | None = None,
+        homerooms: bool = False,
+    ) -> list[Roll]:
+        """Every class that was to take a roll on each of these school days (in order), and what became of it.
+
+        `homerooms` asks for homerooms alone. A session is left open when its day is over, or it began longer than
+        `open_for` ago.
+        """
+        ...
+
+    def check_ins(
+        self,
+        connection: Connection,
+        school: School,
+        since: date,
+        until: date,
+        *,
+        class_ids: Collection[str] | None = None,
+    ) -> list[CheckIns]:
+        """The check-ins of these days by the hour at the school, and by the methods that accepted them."""
+        ...
+
+    def names(self, connection: Connection, student_ids: Collection[str]) -> Mapping[str, str]:
+        """What each of these people wants to be called. Needs `student.given_name` and `student.family_name`."""
+        ...
+
+
 class PluginStore(Protocol):
     """The plugin's own tables, whose names begin with the plugin's (see the hook `migrations`)."""
 
@@ -256,6 +351,7 @@ class Services:
         hint: Callable[[], Awaitable[None]] | None = None,
         time_zone: str = "UTC",
         custody: Custody | None = None,
+        figures: Figures | None = None,
     ) -> None:
         self.name = name
         self.scopes = scopes
@@ -274,6 +370,7 @@ class Services:
         self._api = api
         self._hint = hint
         self._custody = custody
+        self._figures = figures
 
     def __repr__(self) -> str:
         return f"Services({self.name})"
@@ -284,6 +381,13 @@ class Services:
         if self._custody is None:
             raise RuntimeError("records are kept only where a district runs")
         return self._custody
+
+    @property
+    def figures(self) -> Figures:
+        """What is counted of attendance. Raises RuntimeError where no district is running."""
+        if self._figures is None:
+            raise RuntimeError("attendance is counted only where a district runs")
+        return self._figures
 
     @property
     def http(self) -> httpx2.AsyncClient:
@@ -357,6 +461,7 @@ def make_services(
     host: Callable[[], gate.Host | None] = lambda: None,
     time_zone: str = "UTC",
     custody: Custody | None = None,
+    figures: Figures | None = None,
 ) -> Services:
     """The services of one plugin in a running district; the doors to people's data ask the plugins of `host`."""
     from homeroom import doors
@@ -376,6 +481,7 @@ def make_services(
         messages=messages,
         store=doors.StoredTables(store),
         custody=custody,
+        figures=figures,
         derive=store.cipher.derive,
         api=api,
         public_url=public_url,

@@ -405,3 +405,76 @@ class Mark:
     minutes_late: int | None = None
     recorded_at: datetime | None = None
     note: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class School:
+    """A school as reports see it: `day_rule` says when a day counts as attended, `today` is the date there now."""
+
+    id: str
+    name: str
+    time_zone: str
+    day_rule: Mapping[str, Any]
+    today: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayCounts:
+    """How many students of a school (or of some classes) have each status on one day; a student counts once."""
+
+    school_day: date
+    present: int
+    tardy: int
+    absent: int
+    excused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudentDays:
+    """One student's days at one school, of those in session: enrolled, and of these attended (tardy too) and missed.
+
+    Enrolled days without a mark that counts are neither. `outside` are days with marks on which the student was not
+    enrolled there; they are in none of the others.
+    """
+
+    student_id: str
+    enrolled: int
+    attended: int
+    absent: int
+    excused: int
+    outside: int = 0
+
+    @property
+    def missed(self) -> int:
+        """Days missed for any reason."""
+        return self.absent + self.excused
+
+    @property
+    def unknown(self) -> int:
+        """Enrolled days of which nothing is known."""
+        return self.enrolled - self.attended - self.missed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roll:
+    """What became of one class's roll on one day.
+
+    `state`: "taken" (every session of the day is closed), "under_way" (one is open in its time), "open" (one was left
+    open though it is over) or "none" (there was no session).
+    """
+
+    school_day: date
+    class_id: str
+    title: str
+    state: Literal["taken", "under_way", "open", "none"]
+    session_id: str | None = None
+    starts_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckIns:
+    """How many check-ins a school had in an hour of its day, by the methods that accepted them, in order of names."""
+
+    hour: int
+    methods: tuple[str, ...]
+    count: int

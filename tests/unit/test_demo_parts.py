@@ -133,7 +133,7 @@ def test_each_demo_has_secrets_of_its_own(tmp_path: Path) -> None:
     assert first.auth.secret_key != second.auth.secret_key
     assert first.security.encryption_key != second.security.encryption_key
     assert second.database.url == f'sqlite:///{tmp_path}/tw"o\\/homeroom.db'
-    assert first.plugins.enabled == ("accounts", "rotating_code", "oneroster", "web")
+    assert first.plugins.enabled == ("accounts", "rotating_code", "oneroster", "web", "reports")
 
 
 def test_marks_go_to_the_sis_that_the_rosters_come_from_and_its_restart_is_told(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_marks_go_to_the_sis_that_the_rosters_come_from_and_its_restart_is_told(
         settings={"base_url": "http://127.0.0.1:4711", "titles": ['a "b"']},
     )
     settings = configure(folder, "http://127.0.0.1:8000", sis, students=60)
-    assert settings.plugins.enabled == ("accounts", "rotating_code", "powerschool", "web")
+    assert settings.plugins.enabled == ("accounts", "rotating_code", "powerschool", "web", "reports")
     assert tuple(settings.sync.attendance_out) == ("powerschool",)
     text = folder.config.read_text(encoding="utf-8")
     assert tomllib.loads(text)["plugins"]["powerschool"] == dict(sis.settings)

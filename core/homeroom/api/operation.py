@@ -27,7 +27,7 @@ from quart_schema import document_headers, document_querystring, document_reques
 from homeroom import gate
 from homeroom.api.peer import client_address, is_local, network_of
 from homeroom.api.problem import FieldError, Invalid
-from homeroom.auth.access import Place, check, today_in
+from homeroom.auth.access import Place, check, classes_within, schools_within, today_in
 from homeroom.auth.rules import RULES
 from homeroom.store import ORIGIN, Connection, Origin, Refused, Transaction, new_id, not_found, places
 from homeroom.store import models as m
@@ -220,6 +220,16 @@ class Call:
     def today(self) -> date:
         """The date in the district's time zone, by which enrolments are judged."""
         return today_in(self.district.settings.attendance.time_zone)
+
+    def schools(self, connection: Connection) -> frozenset[str] | None:
+        """The ids of the schools whose data the caller reaches with this action; None means all."""
+        within = schools_within(self.me, self.action)
+        return None if within is None else frozenset(connection.values(within))
+
+    def classes(self, connection: Connection) -> frozenset[str] | None:
+        """The ids of the classes whose data the caller reaches with this action now; None means all."""
+        within = classes_within(self.me, self.action, self.today())
+        return None if within is None else frozenset(connection.values(within))
 
     async def create(self, unit: Callable[[Transaction], BaseModel], *, status: int = 201) -> Response:
         """The answer of a POST that creates: what `unit` gives, with `status`, once it is committed.

@@ -106,6 +106,9 @@ RULES: Mapping[str, Rule] = {
     "compliance.manage": _rule(_DISTRICT),
     "compliance.read": _rule(_OFFICE),
     "compliance.family": _rule(_OFFICE, _FAMILY, former=True),
+    # what a plugin such as reports counts
+    "reports.read": _rule(_STAFF, key="attendance.read"),
+    "reports.school": _rule(_OFFICE, key="attendance.read"),
     # running the place
     "plugins.manage": _rule(_DISTRICT),
     "sync.manage": _rule(_DISTRICT, key="sync"),

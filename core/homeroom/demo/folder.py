@@ -26,6 +26,8 @@ BUNDLE = "oneroster"
 
 PAGES = "web"
 """The plugin with pages for people."""
+REPORTS = "reports"
+"""The plugin that counts attendance for them."""
 
 _SEND_SECONDS = 2  # less than a district waits for corrections, so that marks are seen to arrive
 
@@ -131,7 +133,7 @@ def configure(
         enabled=toml_value(
             [
                 *("accounts", "rotating_code", BUNDLE if sis is None else sises.CONNECTOR),
-                *([PAGES] if has_pages() else []),
+                *(name for name in (PAGES, REPORTS) if name in discovery.installed()),
                 *(channel.name for channel in channels),
             ]
         ),

@@ -43,6 +43,9 @@ OFFICE = Room(
             to_say("What families have reported, to be approved or refused"),
         ),
         Link("/classes", to_say("Classes"), STAFF, to_say("Every class, its roll, and links for substitutes")),
+        Link(
+            "/office/reports", to_say("Reports"), STAFF, to_say("Attendance in figures that say how they were counted")
+        ),
     ),
 )
 ADMIN = Room(

@@ -84,6 +84,7 @@ class AttendanceRecord(Table):
             (("session_id", "student_id"), True),
             (("student_id", "school_day"), False),
             (("class_id", "school_day"), False),
+            (("school_id", "school_day", "student_id", "class_id", "status"), False),  # all that a report counts
         )
 
 

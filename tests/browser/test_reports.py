@@ -1,0 +1,109 @@
+"""The office's reports in a real browser: readable for everybody, in light, in dark and from right to left."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+import homeroom_accounts
+from homeroom import Credentials, PasswordSet
+from homeroom.host import PluginsConfig
+from homeroom.store import migrate
+from tests.services import axe, world
+from tests.services.browsing import PASSWORD, PLUGINS
+from tests.services.front import CHEAP
+from tests.services.server import Server, serving, settings_for
+from tests.services.weeks import DAYS, attended
+
+Picture = Callable[[Page, str], Awaitable[None]]
+REPORTS = ("daily", "chronic-absence", "ada-adm", "rolls-not-taken", "check-in-patterns")
+RANGE = f"from={DAYS[0]}&to={DAYS[-1]}"
+
+
+@pytest.fixture
+async def school(sqlite_url: str) -> AsyncIterator[Server]:
+    """The small world with three weeks of attendance, in which the district's administrator can sign in."""
+    migrate.upgrade(sqlite_url, {"accounts": Path(str(homeroom_accounts.__file__)).parent / "migrations"})
+    plugins = PluginsConfig(enabled=(*PLUGINS, "reports"), sections={"accounts": CHEAP})
+    async with serving(settings_for(sqlite_url, plugins=plugins)) as server:
+        await server.district.store.write(world.build)
+        await server.district.store.write(attended)
+        given = Credentials(kind="password", fields={"email": "admin@example.org", "password": PASSWORD})
+        answer = await server.district.host.ask("accounts", "set_password", user_id="admin", credentials=given)
+        assert answer is not None
+        assert answer.value == PasswordSet()
+        yield server
+
+
+async def _signed_in(school: Server, chromium: Browser, complaints: list[str], *, dark: bool = False) -> Page:
+    scheme: Literal["dark", "light"] = "dark" if dark else "light"
+    page = await (await chromium.new_context(color_scheme=scheme)).new_page()
+    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    await page.goto(f"{school.url}/office/reports")
+    await page.get_by_label("E-mail address").fill("admin@example.org")
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Sign in").click()
+    return page
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+async def test_no_report_shuts_anybody_out(
+    school: Server, chromium: Browser, axe_script: str, pictured: Picture, *, dark: bool
+) -> None:
+    complaints: list[str] = []
+    page = await _signed_in(school, chromium, complaints, dark=dark)
+    wrong: dict[str, list[str]] = {}
+    for name in ("", *(f"/{report}?{RANGE}" for report in REPORTS)):
+        await page.goto(f"{school.url}/office/reports{name}")
+        if found := await axe.violations(page, axe_script):
+            wrong[name] = found
+        await pictured(page, f"reports-{name.strip('/').partition('?')[0] or 'all'}-{'dark' if dark else 'light'}")
+    assert wrong == {}
+    assert complaints == []
+
+
+async def test_a_school_and_days_are_chosen_and_the_figure_follows(school: Server, chromium: Browser) -> None:
+    complaints: list[str] = []
+    page = await _signed_in(school, chromium, complaints)
+    await page.get_by_role("link", name="Daily attendance").click()
+    await page.get_by_label("School", exact=True).select_option("South")
+    await page.get_by_label("First day").fill(str(DAYS[0]))
+    await page.get_by_label("Last day").fill(str(DAYS[4]))
+    await page.get_by_role("button", name="Show").click()
+    await expect(page.get_by_label("School", exact=True)).to_have_value("south")
+    await expect(page.get_by_role("img", name="Share of students who came")).to_be_visible()
+    assert await page.locator("svg circle").count() == 5
+    await expect(page.get_by_role("row", name=str(DAYS[0]))).to_contain_text("0.0 %")
+    async with page.expect_download() as saving:
+        await page.get_by_role("link", name="The same numbers as a CSV file").click()
+    saved = await saving.value
+    assert saved.suggested_filename == "daily.csv"
+    assert len((await saved.path()).read_text(encoding="utf-8").splitlines()) == 6
+    assert complaints == []
+
+
+async def test_bars_have_the_colours_of_their_legend_and_texts_stay_in_the_figure(
+    school: Server, chromium: Browser
+) -> None:
+    complaints: list[str] = []
+    page = await _signed_in(school, chromium, complaints)
+    await page.goto(f"{school.url}/office/reports/ada-adm?{RANGE}")
+    for kind in ("present", "rest"):
+        bar = page.locator(f"svg rect.{kind}").first
+        key = page.locator(f".key.{kind}").first
+        shown = await bar.evaluate("one => getComputedStyle(one).fill")
+        assert shown == await key.evaluate("one => getComputedStyle(one).backgroundColor")
+        assert shown != "rgb(0, 0, 0)"
+    inside = """svg => { const all = svg.getBoundingClientRect();
+      return [...svg.querySelectorAll('text')].every(one => { const box = one.getBoundingClientRect();
+        return box.left >= all.left - 1 && box.right <= all.right + 1 && box.bottom <= all.bottom + 4; }); }"""
+    for report in REPORTS:
+        await page.goto(f"{school.url}/office/reports/{report}?{RANGE}")
+        for svg in await page.locator("main svg").all():
+            assert await svg.evaluate(inside), report
+    assert complaints == []
