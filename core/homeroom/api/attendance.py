@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -16,6 +16,7 @@ from homeroom.api.paging import PageQuery, cursor_of
 from homeroom.api.problem import FieldError, Invalid
 from homeroom.attendance import check_in as arrivals
 from homeroom.attendance import day_status, history, marks, records, statistics
+from homeroom.attendance.school import names_of
 from homeroom.attendance.sessions import KnownSessions
 from homeroom.auth.access import classes_within, records_within
 from homeroom.store import Connection, Refused, not_found
@@ -100,6 +101,18 @@ class Record(CheckedIn):
     version: int
     valid_from: AwareDatetime = Field(description="When this version became known.")
     valid_to: AwareDatetime | None = Field(default=None, description="When it was replaced.")
+
+
+class Version(Record):
+    """One version with the name of who made it; empty where nobody did."""
+
+    recorded_by_name: str = ""
+
+
+class Versions(Answer):
+    """Every version of a record."""
+
+    items: list[Version]
 
 
 class RecordList(Answer):
@@ -358,10 +371,20 @@ async def correct_record(call: Call, record_id: str, body: Correction) -> tuple[
 
 
 @attendance.get("/attendance/<record_id>/history")
-@operation("attendance.history", of=Target(record_id="record_id"), answers=Records)
-async def read_history(call: Call, record_id: str) -> dict[str, Any]:
-    """Every version of a record, the first one first."""
-    return {"items": _disclosed(call, await call.read(lambda c: history.history_of(c, record_id)))}
+@operation("attendance.history", of=Target(record_id="record_id"), answers=Versions)
+async def read_history(call: Call, record_id: str) -> Versions:
+    """Every version of a record, the first one first, with who made it."""
+
+    def read(connection: Connection) -> tuple[list[records.Record], Mapping[str, str]]:
+        found = history.history_of(connection, record_id)
+        return found, names_of(connection, [one.recorded_by for one in found if one.recorded_by])
+
+    found, names = await call.read(read)
+    _disclosed(call, found)
+    items = [Version.model_validate(one) for one in found]
+    return Versions(
+        items=[one.model_copy(update={"recorded_by_name": names.get(one.recorded_by or "", "")}) for one in items]
+    )
 
 
 async def _page(call: Call, query: PageQuery, **named: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from homeroom.store.models.attendance import (
 )
 from homeroom.store.models.auth import ApiKey, ExternalLogin, Invitation, SignInAttempt, SignInSession, Ticket
 from homeroom.store.models.conflicts import LocalEdit, SyncConflict
+from homeroom.store.models.emergency import Emergency, EmergencyWord
 from homeroom.store.models.notify import (
     Notification,
     NotificationAttempt,
@@ -82,6 +83,8 @@ TABLES: tuple[type[Table], ...] = (
     AttendanceVersion,
     AttendanceCount,
     AbsenceReport,
+    Emergency,
+    EmergencyWord,
     SyncRun,
     SyncCheckpoint,
     StagedRow,
@@ -125,6 +128,8 @@ __all__ = [
     "Course",
     "Cursor",
     "DeadLetter",
+    "Emergency",
+    "EmergencyWord",
     "Enrollment",
     "ExternalLogin",
     "Guardianship",
