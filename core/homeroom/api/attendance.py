@@ -103,16 +103,16 @@ class Record(CheckedIn):
     valid_to: AwareDatetime | None = Field(default=None, description="When it was replaced.")
 
 
-class Version(Record):
+class RecordVersion(Record):
     """One version with the name of who made it; empty where nobody did."""
 
     recorded_by_name: str = ""
 
 
-class Versions(Answer):
+class RecordVersions(Answer):
     """Every version of a record."""
 
-    items: list[Version]
+    items: list[RecordVersion]
 
 
 class RecordList(Answer):
@@ -371,8 +371,8 @@ async def correct_record(call: Call, record_id: str, body: Correction) -> tuple[
 
 
 @attendance.get("/attendance/<record_id>/history")
-@operation("attendance.history", of=Target(record_id="record_id"), answers=Versions)
-async def read_history(call: Call, record_id: str) -> Versions:
+@operation("attendance.history", of=Target(record_id="record_id"), answers=RecordVersions)
+async def read_history(call: Call, record_id: str) -> RecordVersions:
     """Every version of a record, the first one first, with who made it."""
 
     def read(connection: Connection) -> tuple[list[records.Record], Mapping[str, str]]:
@@ -381,8 +381,8 @@ async def read_history(call: Call, record_id: str) -> Versions:
 
     found, names = await call.read(read)
     _disclosed(call, found)
-    items = [Version.model_validate(one) for one in found]
-    return Versions(
+    items = [RecordVersion.model_validate(one) for one in found]
+    return RecordVersions(
         items=[one.model_copy(update={"recorded_by_name": names.get(one.recorded_by or "", "")}) for one in items]
     )
 

@@ -49,7 +49,7 @@ class NewEmergency(Body):
     kind: Literal["emergency", "drill"]
 
 
-class Word(Answer):
+class EmergencyWord(Answer):
     """What somebody said of a student, and when. "not_accounted" takes an earlier word back."""
 
     number: int
@@ -60,7 +60,7 @@ class Word(Answer):
     by_name: str = Field(default="", examples=["Ana Ruiz"])
 
 
-class Seen(Answer):
+class LastSeen(Answer):
     """Where a student was recorded as present last on that day."""
 
     class_id: str
@@ -70,18 +70,18 @@ class Seen(Answer):
     origin: str = Field(examples=["check_in"])
 
 
-class Line(Answer):
+class EmergencyLine(Answer):
     """One student. "absent" are those of whom the day's marks or an approved report say that they did not come."""
 
     student_id: str
     name: str
     grades: list[str] = []
     standing: Literal["accounted", "not_accounted", "absent"]
-    word: Word | None = None
-    seen: Seen | None = None
+    word: EmergencyWord | None = None
+    seen: LastSeen | None = None
 
 
-class Counts(Answer):
+class EmergencyCounts(Answer):
     """How many students are on the roll, and how many stand how."""
 
     expected: int
@@ -94,17 +94,17 @@ class EmergencyRoll(Emergency):
     """The whole roll as of now; `cursor` is what `/news` is asked with."""
 
     cursor: int
-    counts: Counts
-    students: list[Line]
+    counts: EmergencyCounts
+    students: list[EmergencyLine]
 
 
-class NewsQuery(Query):
+class EmergencyNewsQuery(Query):
     """Since when: the `cursor` of the roll, or of the last answer."""
 
     after: int = Field(ge=0, le=LARGEST)
 
 
-class News(Answer):
+class EmergencyNews(Answer):
     """Whether the roll may have changed. It names nobody, so it may be asked every few seconds."""
 
     changed: bool
@@ -112,17 +112,17 @@ class News(Answer):
     ended: bool
 
 
-class NewWords(Body):
+class NewEmergencyWords(Body):
     """What is said of some students."""
 
     student_ids: list[str] = Field(min_length=1, max_length=500)
     state: Literal["here", "safe", "with_guardian", "not_accounted"]
 
 
-class Words(Answer):
-    """Words, in the order in which they were said."""
+class EmergencyWords(Answer):
+    """EmergencyWords, in the order in which they were said."""
 
-    items: list[Word]
+    items: list[EmergencyWord]
 
 
 @emergencies.get("/")
@@ -164,8 +164,8 @@ async def read_emergency(call: Call, school_id: str, emergency_id: str) -> Emerg
         return EmergencyRoll(
             **_named(connection, [found])[0].model_dump(),
             cursor=cursor,
-            counts=Counts(**rolls.counts(lines)),
-            students=[Line.model_validate(line) for line in lines],
+            counts=EmergencyCounts(**rolls.counts(lines)),
+            students=[EmergencyLine.model_validate(line) for line in lines],
         )
 
     roll = await call.read(read)
@@ -174,14 +174,14 @@ async def read_emergency(call: Call, school_id: str, emergency_id: str) -> Emerg
 
 
 @emergencies.get("/<emergency_id>/news")
-@operation("emergency.account", of=_AT, query=NewsQuery, answers=News)
-async def read_news(call: Call, school_id: str, emergency_id: str, query: NewsQuery) -> News:
+@operation("emergency.account", of=_AT, query=EmergencyNewsQuery, answers=EmergencyNews)
+async def read_news(call: Call, school_id: str, emergency_id: str, query: EmergencyNewsQuery) -> EmergencyNews:
     """Whether the roll may have changed since it was read."""
 
-    def read(connection: Connection) -> News:
+    def read(connection: Connection) -> EmergencyNews:
         found = rolls.read(connection, school_id, emergency_id)
         latest = rolls.news(connection, found, query.after)
-        return News(
+        return EmergencyNews(
             changed=latest is not None,
             cursor=query.after if latest is None else latest,
             ended=found.ended_at is not None,
@@ -191,26 +191,26 @@ async def read_news(call: Call, school_id: str, emergency_id: str, query: NewsQu
 
 
 @emergencies.get("/<emergency_id>/words")
-@operation("emergency.account", of=_AT, answers=Words)
-async def list_words(call: Call, school_id: str, emergency_id: str) -> Words:
+@operation("emergency.account", of=_AT, answers=EmergencyWords)
+async def list_words(call: Call, school_id: str, emergency_id: str) -> EmergencyWords:
     """Every word that was said, also those that others replaced: what a report afterwards is made of."""
 
-    def read(connection: Connection) -> list[Word]:
+    def read(connection: Connection) -> list[EmergencyWord]:
         found = rolls.read(connection, school_id, emergency_id)
-        return [Word.model_validate(word) for word in rolls.words(connection, found.id)]
+        return [EmergencyWord.model_validate(word) for word in rolls.words(connection, found.id)]
 
     items = await call.read(read)
     call.discloses({word.student_id for word in items}, fields=("attendance",), rows=len(items))
-    return Words(items=items)
+    return EmergencyWords(items=items)
 
 
 @emergencies.post("/<emergency_id>/words")
-@operation("emergency.account", of=_AT, body=NewWords, answers=Words, problems=(409,))
-async def account_for(call: Call, school_id: str, emergency_id: str, body: NewWords) -> Words:
+@operation("emergency.account", of=_AT, body=NewEmergencyWords, answers=EmergencyWords, problems=(409,))
+async def account_for(call: Call, school_id: str, emergency_id: str, body: NewEmergencyWords) -> EmergencyWords:
     """Say of students where they are, all or nothing. Who says what holds already changes nothing."""
     found = await call.write(lambda tx: rolls.account(tx, school_id, emergency_id, body.student_ids, body.state))
     call.discloses({word.student_id for word in found}, fields=("attendance",), rows=len(found))
-    return Words(items=[Word.model_validate(word) for word in found])
+    return EmergencyWords(items=[EmergencyWord.model_validate(word) for word in found])
 
 
 @emergencies.post("/<emergency_id>/end")

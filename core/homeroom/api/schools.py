@@ -41,13 +41,13 @@ class SchoolList(Answer):
     items: list[School]
 
 
-class DayQuery(Query):
+class RollQuery(Query):
     """For which day; today at the school when left out."""
 
     day: date | None = None
 
 
-class Teacher(Answer):
+class RollTeacher(Answer):
     """Somebody who teaches a class."""
 
     id: str
@@ -65,7 +65,7 @@ class RollSession(Answer):
     marked: int
 
 
-class Roll(Answer):
+class SchoolRoll(Answer):
     """One class in one period, and how far its roll is.
 
     "taken": every session of it is closed, or everybody is marked; "open": one is open; "not_taken": there is none.
@@ -75,13 +75,13 @@ class Roll(Answer):
     title: str
     kind: str = Field(examples=["scheduled"])
     period: str | None = None
-    teachers: list[Teacher]
+    teachers: list[RollTeacher]
     students: int
     state: Literal["taken", "open", "not_taken"]
     sessions: list[RollSession]
 
 
-class Rolls(Answer):
+class SchoolRolls(Answer):
     """A school's rolls of a day, by the classes' titles."""
 
     school_id: str
@@ -90,7 +90,7 @@ class Rolls(Answer):
     taken: int
     open: int
     not_taken: int
-    items: list[Roll]
+    items: list[SchoolRoll]
 
 
 class SchoolRecordQuery(PageQuery):
@@ -142,14 +142,14 @@ class SchoolRecordList(Answer):
     next: str | None = None
 
 
-class RosterQuery(PageQuery):
+class SchoolRosterQuery(PageQuery):
     """Which part of the roster, on which day (default: today at the school)."""
 
     class_id: str | None = None
     day: date | None = None
 
 
-class Seat(Answer):
+class SchoolSeat(Answer):
     """One student's place in one class. The end day is exclusive."""
 
     class_id: str
@@ -167,7 +167,7 @@ class Seat(Answer):
 class SchoolRoster(Answer):
     """A page of a school's roster, by class and name."""
 
-    items: list[Seat]
+    items: list[SchoolSeat]
     next: str | None = None
 
 
@@ -194,8 +194,8 @@ async def list_schools(call: Call) -> SchoolList:
 
 
 @schools.get("/<school_id>/rolls")
-@operation("school.rolls", of=Target(school_id="school_id"), query=DayQuery, answers=Rolls)
-async def list_rolls(call: Call, school_id: str, query: DayQuery) -> Rolls:
+@operation("school.rolls", of=Target(school_id="school_id"), query=RollQuery, answers=SchoolRolls)
+async def list_rolls(call: Call, school_id: str, query: RollQuery) -> SchoolRolls:
     """Which rolls of a day are taken, open or not taken, with the teachers; one line for each class and period."""
     settings = call.district.settings.attendance
 
@@ -206,14 +206,14 @@ async def list_rolls(call: Call, school_id: str, query: DayQuery) -> Rolls:
 
     day, held, found = await call.read(read)
     states = [roll.state for roll in found]
-    return Rolls(
+    return SchoolRolls(
         school_id=school_id,
         day=day,
         in_session=held,
         taken=states.count("taken"),
         open=states.count("open"),
         not_taken=states.count("not_taken"),
-        items=[Roll.model_validate(roll) for roll in found],
+        items=[SchoolRoll.model_validate(roll) for roll in found],
     )
 
 
@@ -260,10 +260,10 @@ async def list_records(call: Call, school_id: str, query: SchoolRecordQuery) -> 
 @operation(
     "roster.export",
     of=Target(school_id="school_id", class_id="query.class_id"),
-    query=RosterQuery,
+    query=SchoolRosterQuery,
     answers=SchoolRoster,
 )
-async def read_school_roster(call: Call, school_id: str, query: RosterQuery) -> SchoolRoster:
+async def read_school_roster(call: Call, school_id: str, query: SchoolRosterQuery) -> SchoolRoster:
     """Who sits in which class of a school, with the names and numbers that a spreadsheet needs."""
     after, size = query.after(4), query.size()
 
@@ -273,7 +273,7 @@ async def read_school_roster(call: Call, school_id: str, query: RosterQuery) -> 
 
     found, last = await call.read(read)
     call.discloses({one.student_id for one in found}, fields=("name", "identifier", "grades"), rows=len(found))
-    return SchoolRoster(items=[Seat.model_validate(one) for one in found], next=cursor_of(last) if last else None)
+    return SchoolRoster(items=[SchoolSeat.model_validate(one) for one in found], next=cursor_of(last) if last else None)
 
 
 def _today(connection: Connection, call: Call, school_id: str) -> date:
