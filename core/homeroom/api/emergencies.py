@@ -120,7 +120,7 @@ class NewEmergencyWords(Body):
 
 
 class EmergencyWords(Answer):
-    """EmergencyWords, in the order in which they were said."""
+    """Words, in the order in which they were said."""
 
     items: list[EmergencyWord]
 

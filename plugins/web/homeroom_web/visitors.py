@@ -84,13 +84,18 @@ class Visitors:
         finally:
             await self._services.kv.delete(_key(visitor.cookie))
 
-    async def ask(self, visitor: Visitor, method: str, path: str, json: Any = None) -> ApiAnswer:
-        """What a route answers to a visitor; tokens that have run out are renewed. Raises NotSignedIn."""
-        answer = await self._ask(method, path, visitor.session.access, json)
+    async def ask(
+        self, visitor: Visitor, method: str, path: str, json: Any = None, *, version: int | None = None
+    ) -> ApiAnswer:
+        """What a route answers to a visitor; tokens that have run out are renewed. Raises NotSignedIn.
+
+        `version` is the one that was read of what is to be changed.
+        """
+        answer = await self._ask(method, path, visitor.session.access, json, version)
         if answer.status != 401:  # noqa: PLR2004
             return answer
         await self._renew(visitor)
-        answer = await self._ask(method, path, visitor.session.access, json)
+        answer = await self._ask(method, path, visitor.session.access, json, version)
         if answer.status == 401:  # noqa: PLR2004
             raise NotSignedIn
         return answer
@@ -126,8 +131,10 @@ class Visitors:
     async def _keep(self, cookie: str, session: Session) -> None:
         await self._services.kv.set(_key(cookie), session.text(), ttl=self.seconds)
 
-    async def _ask(self, method: str, path: str, access: str, json: Any = None) -> ApiAnswer:
-        return await call(self._services, method, f"/api/v1{path}", json=json, access=access)
+    async def _ask(
+        self, method: str, path: str, access: str, json: Any = None, version: int | None = None
+    ) -> ApiAnswer:
+        return await call(self._services, method, f"/api/v1{path}", json=json, access=access, version=version)
 
 
 @dataclass(slots=True)
@@ -146,17 +153,27 @@ class Visitor:
         """What a route tells. Raises Failed and NotSignedIn."""
         return _told(await self.visitors.ask(self, "GET", path))
 
-    async def send(self, method: str, path: str, json: Any = None) -> Any:
-        """What a route answers to a change. Raises Failed and NotSignedIn."""
-        return _told(await self.visitors.ask(self, method, path, {} if json is None else json))
+    async def send(self, method: str, path: str, json: Any = None, *, version: int | None = None) -> Any:
+        """What a route answers to a change, of `version` where it asks for one. Raises Failed and NotSignedIn."""
+        return _told(await self.visitors.ask(self, method, path, {} if json is None else json, version=version))
 
 
-async def call(services: Services, method: str, path: str, *, json: Any = None, access: str | None = None) -> ApiAnswer:
+async def call(
+    services: Services,
+    method: str,
+    path: str,
+    *,
+    json: Any = None,
+    access: str | None = None,
+    version: int | None = None,
+) -> ApiAnswer:
     """What a route answers to the browser whose request this is: limits and the audit see its address."""
     kept = ("X-Forwarded-For", "User-Agent")
     headers = {name: value for name in kept if (value := request.headers.get(name)) is not None}
     if access is not None:
         headers["Authorization"] = f"Bearer {access}"
+    if version is not None:
+        headers["If-Match"] = f'"{version}"'
     return await services.api(method, path, headers=headers, json=json, client=request.remote_addr)
 
 
