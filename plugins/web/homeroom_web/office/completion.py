@@ -17,7 +17,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.get("/office/completion")
     @pages.for_visitors
-    async def completion(visitor: Visitor) -> Response:
+    async def office_completion(visitor: Visitor) -> Response:
         at = await school_of(visitor, asked("school"))
         day = day_or(at.today, asked("day"))
         found = await visitor.get(f"/schools/{at.id}/rolls?day={day}")
@@ -45,7 +45,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.get("/office/classes/<class_id>/paper")
     @pages.for_visitors
-    async def paper(visitor: Visitor, class_id: str) -> Response:
+    async def office_paper(visitor: Visitor, class_id: str) -> Response:
         """A class's roll to be printed and filled in by hand."""
         one = await visitor.get(f"/classes/{class_id}")
         roster = await visitor.get(f"/classes/{class_id}/roster")

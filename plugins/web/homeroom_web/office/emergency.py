@@ -32,12 +32,12 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.get("/office/emergency")
     @pages.for_visitors
-    async def start(visitor: Visitor) -> Response:
+    async def emergency_start(visitor: Visitor) -> Response:
         return await _start(visitor, asked("school"))
 
     @blueprint.post("/office/emergency/<school_id>")
     @pages.for_visitors
-    async def begin(visitor: Visitor, school_id: str) -> Response:
+    async def emergency_begin(visitor: Visitor, school_id: str) -> Response:
         try:
             one = await visitor.send("POST", f"/schools/{school_id}/emergencies", {"kind": await field("kind")})
         except Failed as refusal:
@@ -54,7 +54,8 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
             visitor=visitor,
             status=refusal.status if refusal else 200,
             at=at,
-            found=found,
+            under_way=next((one for one in found if one["ended_at"] is None), None),
+            earlier=[one for one in found if one["ended_at"] is not None],
             kinds=KINDS,
             may_begin=visitor.has("school_admin") or visitor.has("district_admin"),
             clock=at.clock(),
@@ -67,7 +68,7 @@ def _add_roll(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.get("/office/emergency/<school_id>/<emergency_id>")
     @pages.for_visitors
-    async def roll(visitor: Visitor, school_id: str, emergency_id: str) -> Response:
+    async def emergency_roll(visitor: Visitor, school_id: str, emergency_id: str) -> Response:
         at = await school_of(visitor, school_id)
         found = await visitor.get(f"/schools/{school_id}/emergencies/{emergency_id}")
         show, class_id = asked("show"), asked("class")
@@ -96,17 +97,18 @@ def _add_roll(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.post("/office/emergency/<school_id>/<emergency_id>/words")
     @pages.for_visitors
-    async def say(visitor: Visitor, school_id: str, emergency_id: str) -> Response:
+    async def emergency_say(visitor: Visitor, school_id: str, emergency_id: str) -> Response:
         student_id = await field("student")
         given = {"student_ids": [student_id], "state": await field("state")}
         await visitor.send("POST", f"/schools/{school_id}/emergencies/{emergency_id}/words", given)
         kept = {name: value for name in ("show", "class") if (value := await field(name))}
         query = f"?{urlencode(kept)}" if kept else ""
-        return go(f"/office/emergency/{school_id}/{emergency_id}{query}#student-{student_id}")
+        place = "roll" if "show" in kept else f"student-{student_id}"  # a row that is filtered out is no place to go to
+        return go(f"/office/emergency/{school_id}/{emergency_id}{query}#{place}")
 
     @blueprint.get("/office/emergency/<school_id>/<emergency_id>/news")
     @pages.for_visitors
-    async def news(visitor: Visitor, school_id: str, emergency_id: str) -> Response:
+    async def emergency_news(visitor: Visitor, school_id: str, emergency_id: str) -> Response:
         """What the roll's script asks every few seconds: whether anything has changed. It names nobody."""
         after = asked("after")
         path = f"/schools/{school_id}/emergencies/{emergency_id}/news"
@@ -119,13 +121,13 @@ def _add_end(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.post("/office/emergency/<school_id>/<emergency_id>/end")
     @pages.for_visitors
-    async def end(visitor: Visitor, school_id: str, emergency_id: str) -> Response:
+    async def emergency_end(visitor: Visitor, school_id: str, emergency_id: str) -> Response:
         await visitor.send("POST", f"/schools/{school_id}/emergencies/{emergency_id}/end")
         return go(f"/office/emergency/{school_id}/{emergency_id}/report")
 
     @blueprint.get("/office/emergency/<school_id>/<emergency_id>/report")
     @pages.for_visitors
-    async def report(visitor: Visitor, school_id: str, emergency_id: str) -> Response:
+    async def emergency_report(visitor: Visitor, school_id: str, emergency_id: str) -> Response:
         """Everything that was said, in order, with who said it and when."""
         at = await school_of(visitor, school_id)
         path = f"/schools/{school_id}/emergencies/{emergency_id}"

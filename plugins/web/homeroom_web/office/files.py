@@ -28,12 +28,12 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.get("/office/files")
     @pages.for_visitors
-    async def files(visitor: Visitor) -> Response:
+    async def office_files(visitor: Visitor) -> Response:
         return await files_page(pages, visitor, await school_of(visitor, asked("school")))
 
     @blueprint.get("/office/files/attendance.csv")
     @pages.for_visitors
-    async def attendance(visitor: Visitor) -> Response:
+    async def office_attendance(visitor: Visitor) -> Response:
         at = await school_of(visitor, asked("school"))
         since = day_or(at.today, asked("from"))
         until = day_or(since, asked("to"))
@@ -45,7 +45,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.get("/office/files/roster.csv")
     @pages.for_visitors
-    async def roster(visitor: Visitor) -> Response:
+    async def office_roster(visitor: Visitor) -> Response:
         at = await school_of(visitor, asked("school"))
         found, more = await whole(visitor, f"/schools/{at.id}/roster", _MOST, class_id=asked("class"))
         _check(more=more)

@@ -29,7 +29,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.post("/office/files/marks")
     @pages.for_visitors
-    async def preview(visitor: Visitor) -> Response:
+    async def office_preview(visitor: Visitor) -> Response:
         try:
             data = await _file()
         except RequestEntityTooLarge:
@@ -59,7 +59,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.post("/office/files/marks/apply")
     @pages.for_visitors
-    async def apply(visitor: Visitor) -> Response:
+    async def office_apply(visitor: Visitor) -> Response:
         rolls = await _taken(visitor, await field("receipt"))
         if rolls is None:
             text = language().say("This preview was used already, or is too old. Please choose the file again.")

@@ -18,12 +18,12 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.get("/office/search")
     @pages.for_visitors
-    async def ask(visitor: Visitor) -> Response:
+    async def office_ask(visitor: Visitor) -> Response:
         return _page(visitor)
 
     @blueprint.post("/office/search")
     @pages.for_visitors
-    async def search(visitor: Visitor) -> Response:
+    async def office_search(visitor: Visitor) -> Response:
         words, cursor = await field("q"), await field("cursor")
         if not words:
             refusal = Failed(PROBLEM, language().say("Type a part of the name, or the whole number."))

@@ -20,8 +20,8 @@ _CELL = 4000
 _SEPARATORS = (",", ";", "\t")
 _SIGNS = "=+\\-@\t\r\uff1d\uff0b\uff0d\uff20"
 # Also after a separator of another country's spreadsheets, which would begin a cell there.
-_FORMULA = re.compile(rf"(^|[;\t\r\n])(?=[{_SIGNS}])")
-_NEUTRAL = re.compile(rf"(^|[;\t\r\n])'(?=[{_SIGNS}])")
+_FORMULA = re.compile(rf"(^|[;\t\r\n])(?='*[{_SIGNS}])")
+_NEUTRAL = re.compile(rf"(^|[;\t\r\n])'(?='*[{_SIGNS}])")
 _UNSEEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _NAMES: Mapping[str, Sequence[str]] = {
     "student_id": ("student_id", "student id", "id"),

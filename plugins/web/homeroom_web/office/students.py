@@ -21,12 +21,12 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.get("/office/students/<student_id>")
     @pages.for_visitors
-    async def student(visitor: Visitor, student_id: str) -> Response:
+    async def office_student(visitor: Visitor, student_id: str) -> Response:
         return await _student(visitor, student_id)
 
     @blueprint.post("/office/students/<student_id>/absence")
     @pages.for_visitors
-    async def absence(visitor: Visitor, student_id: str) -> Response:
+    async def office_absence(visitor: Visitor, student_id: str) -> Response:
         """Enter an absence that the office knows of, which is approved by that."""
         given = {name: await field(name) for name in ("first_day", "last_day", "reason")}
         try:

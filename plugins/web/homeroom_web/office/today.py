@@ -35,7 +35,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.get("/office/today")
     @pages.for_visitors
-    async def today(visitor: Visitor) -> Response:
+    async def office_today(visitor: Visitor) -> Response:
         at = await school_of(visitor, asked("school"))
         day, shown, class_id = day_or(at.today, asked("day")), asked("status"), asked("class")
         wanted = {"from": str(day), "to": str(day), "class_id": class_id, "status": _SHOWN.get(shown, "absent,tardy")}
@@ -49,7 +49,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
             more=more,
             classes=await classes_of(visitor, at.id, str(day)),
             class_id=class_id,
-            shown=shown,
+            chosen=shown,
             statuses=STATUSES,
             told=TOLD,
             clock=at.clock(),
@@ -57,12 +57,12 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
     @blueprint.get("/office/records/<record_id>")
     @pages.for_visitors
-    async def record(visitor: Visitor, record_id: str) -> Response:
+    async def office_record(visitor: Visitor, record_id: str) -> Response:
         return await _record(visitor, record_id)
 
     @blueprint.post("/office/records/<record_id>")
     @pages.for_visitors
-    async def correct(visitor: Visitor, record_id: str) -> Response:
+    async def office_correct(visitor: Visitor, record_id: str) -> Response:
         given = {name: await field(name) for name in ("status", "code", "note", "reason", "version")}
         sent: dict[str, Any] = {"status": given["status"], "reason": given["reason"], "note": given["note"]}
         if given["code"]:
