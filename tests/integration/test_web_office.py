@@ -48,6 +48,7 @@ async def sends(visitor: Browser, file: bytes, **fields: str) -> Page:
     answer = await visitor.client.open(
         "/office/files/marks",
         method="POST",
+        json=None,
         data=b"".join(parts) + head + file + f"\r\n--{BOUNDARY}--\r\n".encode(),
         headers={"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Origin": "http://localhost"},
     )
