@@ -207,6 +207,7 @@ async def test_no_page_of_the_office_shuts_anybody_out(
     await desk.emulate_media(media="screen", color_scheme="dark" if dark else "light")
     phone = await _visits(school, chromium, "teacher_a", complaints, phone=True, dark=dark)
     await phone.get_by_role("link", name="To the roll that is open now").tap()
+    await expect(phone.locator("#roll[data-live]")).to_be_visible()
     await looks(phone, "emergency-phone")
     width = await phone.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert width == 0

@@ -45,12 +45,12 @@ async def sends(visitor: Browser, file: bytes, **fields: str) -> Page:
         for name, value in {"school": "north", "day": str(world.TODAY), **fields}.items()
     ]
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="m.csv"\r\n\r\n'.encode()
+    given: dict[str, Any] = {"data": b"".join(parts) + head + file + f"\r\n--{BOUNDARY}--\r\n".encode()}
     answer = await visitor.client.open(
         "/office/files/marks",
         method="POST",
-        json=None,
-        data=b"".join(parts) + head + file + f"\r\n--{BOUNDARY}--\r\n".encode(),
         headers={"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Origin": "http://localhost"},
+        **given,
     )
     return Page(answer.status_code, "/office/files/marks", await answer.get_data(as_text=True), answer.headers)
 
