@@ -71,6 +71,7 @@ async def test_a_roll_is_taken_open_or_not_taken(api: Served) -> None:
         ("Choir", "2", "not_taken", 1),
     ]
     assert (found["taken"], found["open"], found["not_taken"], found["in_session"]) == (2, 1, 1, True)
+    assert found["items"][0]["sessions"][0]["marked"] == 1  # Dan, who is marked too, has left the class
     assert found["items"][0]["teachers"] == [{"id": "teacher_a", "name": "Teacher A"}]
     before = await told(api, f"~/schools/north/rolls?day={world.YESTERDAY}")
     assert {one["state"] for one in before["items"]} == {"not_taken"}

@@ -35,11 +35,12 @@ FROM enrollments e JOIN classes c ON c.id = e.class_id JOIN users u ON u.id = e.
 WHERE c.school_id = ? AND NOT u.ended AND {ENROLLED.replace("'student'", "'teacher'").format(day="?")}
 ORDER BY e."primary" DESC, u.sort_name, u.id
 """  # noqa: S608 - constants
-_SESSIONS = """
+_SESSIONS = f"""
 SELECT s.id, s.class_id, s.period, s.starts_at, s.state, s.roll_taken_at,
-  (SELECT COUNT(*) FROM attendance_records r WHERE r.session_id = s.id)
+  (SELECT COUNT(*) FROM attendance_records r WHERE r.session_id = s.id AND EXISTS (SELECT 1 FROM enrollments e
+    WHERE e.class_id = s.class_id AND e.user_id = r.student_id AND {ENROLLED.format(day="?")}))
 FROM class_sessions s WHERE s.school_id = ? AND s.school_day = ? ORDER BY s.starts_at, s.id
-"""
+"""  # noqa: S608 - constants
 _RECORDS = """
 SELECT r.id, r.session_id, r.class_id, r.student_id, r.school_day, r.status, r.code, r.minutes_late, r.needs_review,
   r.origin, r.recorded_at, r.note, r.version, s.period, s.starts_at, s.state, c.title, u.identifier, u.grades,
@@ -66,7 +67,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """One session of the day, and how many students are marked in it."""
+    """One session of the day, and how many of those who sit in the class are marked in it."""
 
     id: str
     period: str | None
@@ -167,7 +168,9 @@ def rolls(connection: Connection, school_id: str, day: date) -> list[Roll]:
         if one not in teachers[class_id]:
             teachers[class_id].append(one)
     sessions: dict[str, list[Held]] = defaultdict(list)
-    for key, class_id, period, starts_at, state, taken, marked in connection.sql(_SESSIONS, (school_id, text)):
+    for key, class_id, period, starts_at, state, taken, marked in connection.sql(
+        _SESSIONS, (text, text, school_id, text)
+    ):
         held = Held(id=key, period=period, starts_at=starts_at, state=state, roll_taken_at=taken, marked=marked)
         sessions[class_id].append(held)
     found: list[Roll] = []
