@@ -14,12 +14,14 @@ from homeroom.api.attendance import attendance
 from homeroom.api.auth import auth, tickets
 from homeroom.api.classes import classes
 from homeroom.api.docs import docs
+from homeroom.api.emergencies import emergencies
 from homeroom.api.guardians import guardians
 from homeroom.api.inside import InProcess
 from homeroom.api.messages import messages
 from homeroom.api.notifications import notifications
 from homeroom.api.plugins import plugins
 from homeroom.api.providers import providers
+from homeroom.api.schools import schools
 from homeroom.api.sessions import sessions
 from homeroom.api.students import students
 from homeroom.api.substitutes import substitutes
@@ -45,6 +47,8 @@ _BLUEPRINTS = (
     sessions,
     attendance,
     absences,
+    schools,
+    emergencies,
     notifications,
     messages,
     plugins,

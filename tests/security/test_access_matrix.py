@@ -42,6 +42,10 @@ def taught(user: str, *, ever: bool) -> set[str]:
     return {name for who, name, _ in TEACHING if who == user} if ever else current - {"drama"}
 
 
+def workplaces(user: str, role: RoleAt, *, ever: bool) -> set[str]:
+    return {CLASSES[name] for name in taught(user, ever=ever)} | ({role.org_id} if role.org_id else set())
+
+
 def seated(student: str, *, ever: bool) -> set[str]:
     return {
         name
@@ -62,6 +66,8 @@ def classes_of(user: str, role: RoleAt, reach: Reach, rule: Rule, *, ever: bool)
             return set(CLASSES)
         case Reach.SCHOOLS:
             return {name for name, school in CLASSES.items() if school == role.org_id}
+        case Reach.WORKPLACE:
+            return {name for name, school in CLASSES.items() if school in workplaces(user, role, ever=ever)}
         case Reach.CLASSES:
             return taught(user, ever=ever)
         case _:
@@ -75,6 +81,8 @@ def people_of(user: str, role: RoleAt, reach: Reach, rule: Rule, *, ever: bool) 
             return set(STUDENTS)
         case Reach.SCHOOLS:
             return {name for name, school in STUDENTS.items() if school == role.org_id}
+        case Reach.WORKPLACE:
+            return {name for name, school in STUDENTS.items() if school in workplaces(user, role, ever=ever)}
         case Reach.CLASSES:
             mine = taught(user, ever=ever)
             return {student for student in STUDENTS if seated(student, ever=ever or rule.former) & mine}
@@ -108,7 +116,9 @@ def reaches(user: str, rule: Rule, place: Place, *, ever: bool) -> bool:
             fits = place.student_id in people if own else place.class_id in classes
         elif place.school_id:
             fits = place.school_id in CLASSES.values() and (
-                reach is Reach.DISTRICT or (reach is Reach.SCHOOLS and role.org_id == place.school_id)
+                reach is Reach.DISTRICT
+                or (reach is Reach.SCHOOLS and role.org_id == place.school_id)
+                or (reach is Reach.WORKPLACE and place.school_id in workplaces(user, role, ever=ever))
             )
         else:
             fits = (place.class_id is None or place.class_id in classes) and (

@@ -80,6 +80,8 @@ attendance_versions O: record_id version | E: session_id class_id school_day sta
 attendance_counts O: class_id school_day school_id present tardy absent excused
 absence_reports O: id | L: student_id reported_by decided_by | E: first_day last_day code state reported_at
     E: decided_at | T: reason
+emergencies O: id school_id school_day kind begun_at ended_at | L: begun_by ended_by
+emergency_words O: emergency_id number | L: student_id by | E: state at
 sync_runs O: id connector dry_run full state reason started_at finished_at added changed ended unchanged
     O: dead_letters kind approves findings judged_at phase noun done total rows_read | L: started_by released_by
 sync_checkpoints O: run_id noun cursor pulled total complete delta unreadable applied given moved

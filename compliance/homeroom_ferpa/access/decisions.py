@@ -25,7 +25,7 @@ _BY_FIELD: Mapping[str, str] = {
     **dict.fromkeys(("status", "code", "minutes_late", "recorded_at", "note"), "attendance"),
 }
 _BY_ACTION: Mapping[str, str] = {
-    **dict.fromkeys(("attendance", "absence", "session"), "attendance"),
+    **dict.fromkeys(("attendance", "absence", "session", "school", "emergency"), "attendance"),
     **dict.fromkeys(("student", "class", "roster", "enrollment"), "roster"),
     "guardian": "contact",
 }

@@ -19,7 +19,7 @@ from homeroom.attendance import check_in as arrivals
 from homeroom.attendance import day_status, history, marks, records, statistics
 from homeroom.attendance.sessions import KnownSessions
 from homeroom.auth.access import classes_within, records_within
-from homeroom.live.views import names_of
+from homeroom.roster.people import names_of
 from homeroom.store import Connection, Refused, not_found
 from homeroom.types import Status
 

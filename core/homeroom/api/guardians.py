@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Literal
 
 from pydantic import Field
 from quart import Blueprint
@@ -35,6 +36,29 @@ class GuardianList(Answer):
     items: list[Guardian]
 
 
+class ContactOf(Answer):
+    """One way to reach somebody."""
+
+    kind: Literal["email", "phone", "sms"]
+    value: str = Field(examples=["+15550100199"])
+
+
+class GuardianContacts(Answer):
+    """How to reach one guardian. One who is blocked is named, so that nobody calls them, but not reached."""
+
+    user_id: str
+    name: str
+    relationship: str = Field(examples=["guardian"])
+    blocked: bool
+    contacts: list[ContactOf]
+
+
+class GuardianContactList(Answer):
+    """How to reach the guardians of a student."""
+
+    items: list[GuardianContacts]
+
+
 class GuardianChanges(Body):
     """What of a guardianship changes; what is left out stays.
 
@@ -58,6 +82,19 @@ async def list_guardians(call: Call, student_id: str) -> GuardianList:
     found = await call.read(lambda c: [_guardian(c, row) for row in people.guardianships_of(c, student_id)])
     call.discloses([student_id], fields=("guardians",), rows=len(found))
     return GuardianList(items=found)
+
+
+@guardians.get("/<student_id>/guardians/contacts")
+@operation("guardian.contact", of=Target(student_id="student_id"), answers=GuardianContactList)
+async def list_contacts(call: Call, student_id: str) -> GuardianContactList:
+    """How to reach the student's guardians, for the office."""
+
+    def read(connection: Connection) -> list[GuardianContacts]:
+        return [_reached(connection, row) for row in people.guardianships_of(connection, student_id)]
+
+    found = await call.read(read)
+    call.discloses([student_id], fields=("guardians", "email", "phone"), rows=len(found))
+    return GuardianContactList(items=found)
 
 
 @guardians.patch("/<student_id>/guardians/<guardian_id>")
@@ -89,4 +126,16 @@ def _guardian(connection: Connection, row: m.Guardianship) -> Guardian:
         notify=row.notify,
         begins_on=row.begins_on,
         ends_on=row.ends_on,
+    )
+
+
+def _reached(connection: Connection, row: m.Guardianship) -> GuardianContacts:
+    person = connection.get(m.User, row.guardian_id)
+    addresses = [] if row.blocked else people.contacts_of(connection, row.guardian_id)
+    return GuardianContacts(
+        user_id=row.guardian_id,
+        name=display_name(person) if person is not None else "",
+        relationship=row.relationship,
+        blocked=row.blocked,
+        contacts=[ContactOf(kind=one.kind, value=one.value) for one in addresses],
     )

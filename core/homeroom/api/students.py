@@ -13,8 +13,9 @@ from quart import Blueprint, Response
 from homeroom.api.etag import etag, expected_version
 from homeroom.api.operation import Answer, Body, Call, Target, operation
 from homeroom.api.paging import PageQuery, cursor_of
-from homeroom.auth.access import students_within
+from homeroom.auth.access import classes_within, students_within
 from homeroom.roster import people
+from homeroom.roster.classes import seats_of
 from homeroom.roster.names import display_name
 from homeroom.store import Connection, Transaction, new_id, not_found
 from homeroom.store import models as m
@@ -44,6 +45,23 @@ class StudentList(Answer):
 
     items: list[Student]
     next: str | None = None
+
+
+class ClassOfStudent(Answer):
+    """One class in which a student sits. The end day is exclusive."""
+
+    id: str
+    title: str = Field(examples=["Biology 10, section B"])
+    school_id: str
+    periods: list[str] = []
+    begins_on: date | None = None
+    ends_on: date | None = None
+
+
+class ClassesOfStudent(Answer):
+    """The classes of a student that the caller may know of, by title."""
+
+    items: list[ClassOfStudent]
 
 
 class SearchQuery(PageQuery):
@@ -143,6 +161,32 @@ async def read_student(call: Call, student_id: str) -> tuple[Student, int, dict[
     answer, version = await call.read(read)
     call.discloses([student_id], fields=tuple(answer.model_fields_set - {"id", "school_ids"}), rows=1)
     return answer, 200, etag(version)
+
+
+@students.get("/<student_id>/classes")
+@operation("student.read", of=Target(student_id="student_id"), answers=ClassesOfStudent)
+async def list_classes_of(call: Call, student_id: str) -> ClassesOfStudent:
+    """The classes in which a student sits today, as far as the caller may know of them."""
+    today = call.today()
+    within = classes_within(call.me, "class.read", today)
+
+    def read(connection: Connection) -> list[ClassOfStudent]:
+        found = seats_of(connection, student_id, today, within)
+        return [
+            ClassOfStudent(
+                id=group.id,
+                title=group.title,
+                school_id=group.school_id,
+                periods=group.periods,
+                begins_on=seat.begins_on,
+                ends_on=seat.ends_on,
+            )
+            for group, seat in found
+        ]
+
+    items = await call.read(read)
+    call.discloses([student_id], fields=("class",), rows=len(items))
+    return ClassesOfStudent(items=items)
 
 
 @students.patch("/<student_id>")

@@ -105,12 +105,12 @@ def students_within(identity: Identity, action: str, today: date) -> ModelSelect
     return m.User.select(m.User.id).where(_any(judge.people() for judge in judges))
 
 
-def schools_within(identity: Identity, action: str) -> ModelSelect[m.Org] | None:
+def schools_within(identity: Identity, action: str, today: date = date.max) -> ModelSelect[m.Org] | None:
     """The ids of the schools that `identity` reaches with `action`, as a query to select from; None means all.
 
-    What belongs to the district as a whole is for those who reach all.
+    What belongs to the district as a whole is for those who reach all. `today` matters where teachers reach schools.
     """
-    judges = _judges(identity, action, date.max)
+    judges = _judges(identity, action, today)
     if any(judge.reach is Reach.DISTRICT for judge in judges):
         return None
     return m.Org.select(m.Org.id).where(_any(judge.schools() for judge in judges))
@@ -169,6 +169,8 @@ class _Judge:
                 return _ALWAYS
             case Reach.SCHOOLS:
                 return m.Class.school_id.in_(_schools(self.identity))
+            case Reach.WORKPLACE:
+                return m.Class.school_id.in_(self._workplaces())
             case Reach.CLASSES | Reach.STAND_IN:
                 return m.Class.id.in_(self._taught())
             case _:
@@ -180,7 +182,9 @@ class _Judge:
             case Reach.DISTRICT:
                 return _ALWAYS
             case Reach.SCHOOLS:
-                return self._at_schools()
+                return self._at_schools(_schools(self.identity))
+            case Reach.WORKPLACE:
+                return self._at_schools(self._workplaces())
             case Reach.CLASSES | Reach.STAND_IN:
                 return m.User.id.in_(
                     self._enrolled(m.Enrollment.user_id).where(m.Enrollment.class_id.in_(self._taught()))
@@ -197,6 +201,8 @@ class _Judge:
                 return _ALWAYS
             case Reach.SCHOOLS:
                 return m.Org.id.in_(_schools(self.identity))
+            case Reach.WORKPLACE:
+                return m.Org.id.in_(self._workplaces())
             case _:
                 return _NEVER
 
@@ -246,8 +252,17 @@ class _Judge:
             return query
         return query.where(_current(table, self.day), ~table.blocked, table.data_access)
 
-    def _at_schools(self) -> Any:
-        schools = _schools(self.identity)
+    def _workplaces(self) -> ModelSelect[m.Org]:
+        """The schools where this person has the role of a teacher, or teaches a class."""
+        held = m.RoleAssignment.alias()
+        roles = held.select(held.org_id).where((held.user_id == self.identity.subject) & (held.role == "teacher"))
+        if self.day is not None:
+            roles = roles.where(_dated(held, self.day))
+        place = m.Class.alias()
+        taught = place.select(place.school_id).where(place.id.in_(self._taught()))
+        return m.Org.select(m.Org.id).where(m.Org.id.in_(roles) | m.Org.id.in_(taught))
+
+    def _at_schools(self, schools: ModelSelect[m.Org]) -> Any:
         roles = m.RoleAssignment.select(m.RoleAssignment.user_id).where(m.RoleAssignment.org_id.in_(schools))
         if self.day is not None and not self.rule.former:
             roles = roles.where(_dated(m.RoleAssignment, self.day))

@@ -21,6 +21,7 @@ class Reach(enum.Enum):
     CHILDREN = "one's own children's"
     CLASSES = "that of the classes one teaches now"
     STAND_IN = "that of the class in which one stands in today, and of today alone"
+    WORKPLACE = "that of the schools one works at"
     SCHOOLS = "that of the schools one administers"
     DISTRICT = "everybody's"
 
@@ -49,6 +50,7 @@ _DISTRICT: Mapping[Role, Reach] = {"district_admin": Reach.DISTRICT}
 _OFFICE: Mapping[Role, Reach] = {**_DISTRICT, "school_admin": Reach.SCHOOLS}
 _STAFF: Mapping[Role, Reach] = {**_OFFICE, "teacher": Reach.CLASSES}
 _ROOM: Mapping[Role, Reach] = {"substitute": Reach.STAND_IN}
+_ON_SITE: Mapping[Role, Reach] = {**_OFFICE, "teacher": Reach.WORKPLACE}
 _FAMILY: Mapping[Role, Reach] = {"student": Reach.SELF, "guardian": Reach.CHILDREN}
 _ALL: Mapping[Role, Reach] = {**_STAFF, **_FAMILY}
 
@@ -77,6 +79,12 @@ RULES: Mapping[str, Rule] = {
     "enrollment.edit": _rule(_OFFICE, key="roster.write", former=True),  # who comes back is enrolled anew
     "roster.export": _rule(_OFFICE, key="roster.read"),
     "substitute.manage": _rule(_STAFF),
+    # a school as a whole
+    "school.list": _rule(_ON_SITE, key="roster.read"),
+    "school.rolls": _rule(_OFFICE, key="attendance.read"),
+    "school.attendance": _rule(_OFFICE, key="attendance.read"),
+    "emergency.manage": _rule(_OFFICE),
+    "emergency.account": _rule(_ON_SITE),  # everybody on the grounds looks for everybody (34 CFR 99.36)
     # sessions
     "session.open": _rule(_STAFF, _ROOM),
     "session.read": _rule(_ALL, _ROOM, key="attendance.read", whole_class=True),
@@ -98,6 +106,7 @@ RULES: Mapping[str, Rule] = {
     "guardian.notify": _rule(_OFFICE),
     "guardian.read": _rule(_OFFICE),
     "guardian.edit": _rule(_OFFICE),
+    "guardian.contact": _rule(_OFFICE),
     "notify.read": _rule(_OFFICE),
     "notify.manage": _rule(_OFFICE),
     "notify.own": Rule(anyone=True),

@@ -24,7 +24,8 @@ from homeroom.auth.access import today_in
 from homeroom.auth.authenticator import Authenticator
 from homeroom.live.listener import GOING_AWAY, NO_SUCH_CLASS, NOT_ALLOWED, SIGNED_OUT, Listener, Socket
 from homeroom.live.tail import Tail
-from homeroom.live.views import SHOWN, Beginning, begin, cursor_of, day_seen, is_of, names_of, students_seen
+from homeroom.live.views import SHOWN, Beginning, begin, cursor_of, day_seen, is_of, students_seen
+from homeroom.roster.people import names_of
 from homeroom.settings import Settings
 from homeroom.store import Connection, Refused, Store, StoreError
 from homeroom.types import AccessRequest, Event, Identity, Outcome

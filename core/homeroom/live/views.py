@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -11,9 +11,9 @@ import orjson
 
 from homeroom.auth.access import Place, check
 from homeroom.live.tail import COLUMNS, event_of, newest
-from homeroom.roster.names import display_name
+from homeroom.roster.people import names_of
 from homeroom.store import Connection, Refused, iso, now_utc
-from homeroom.store.models import Class, User
+from homeroom.store.models import Class
 from homeroom.types import Event, Identity
 
 SHOWN = (
@@ -124,20 +124,6 @@ def begin(connection: Connection, identity: Identity, class_id: str, today: date
 def is_of(event: Event, day: str | None) -> bool:
     """Whether a change may be shown to whoever sees only `day` (None: every day)."""
     return day is None or event.student_id is None or event.data.get("school_day") == day
-
-
-def names_of(connection: Connection, people: Collection[str]) -> dict[str, str]:
-    """What these people want to be called."""
-    rows = (
-        connection.all(
-            User.select(
-                User.id, User.given_name, User.family_name, User.preferred_given_name, User.preferred_family_name
-            ).where(User.id.in_(list(people)))
-        )
-        if people
-        else []
-    )
-    return {row.id: display_name(row) for row in rows}
 
 
 def _missed(connection: Connection, class_id: str, after: int, position: int) -> list[Event] | None:

@@ -28,6 +28,10 @@ SELECT id, key, rule_id, rule_version, kind, state, student_id, school_id, schoo
 FROM notifications WHERE school_day >= ? AND (school_day >= ? OR kind NOT IN ('absence', 'tardy', 'returned'))
 AND student_id IN ({}) ORDER BY created_at, id
 """
+_OF_DAYS_TOLD = """
+SELECT student_id, school_day, state FROM notifications WHERE school_day >= ? AND school_day <= ?
+AND kind IN ('absence', 'tardy') AND audience = 'guardian' AND corrects IS NULL AND student_id IN ({})
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,3 +124,22 @@ def _told(row: Sequence[Any]) -> Told:
         corrects=row[12],
         purpose=row[13],
     )
+
+
+def told_of(connection: Connection, students: Collection[str], since: date, until: date) -> dict[tuple[str, str], str]:
+    """Whether families were told of an absence or a late arrival, by (student, school day), where a message was made.
+
+    "told": one was taken by a vendor; "waiting": one is to go; "unknown": nobody knows; "failed": none will go.
+    """
+    states: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in select_in(connection, _OF_DAYS_TOLD, (since.isoformat(), until.isoformat()), sorted(students)):
+        states[row[0], day_text(row[1])].add(row[2])
+    return {key: _summed(found) for key, found in states.items()}
+
+
+def _summed(states: Collection[str]) -> str:
+    if {"accepted", "delivered"} & set(states):
+        return "told"
+    if {*UNSENT, "sending"} & set(states):
+        return "waiting"
+    return "unknown" if "unknown" in states else "failed"

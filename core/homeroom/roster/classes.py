@@ -94,6 +94,18 @@ def classes_attended(connection: Connection, user_id: str, day: date) -> list[Cl
     return connection.all(_classes_with(user_id, "student", day))
 
 
+def seats_of(
+    connection: Connection, user_id: str, day: date, within: ModelSelect[Class] | None = None
+) -> list[tuple[Class, Enrollment]]:
+    """The classes in which a student sits on `day`, by title, each once, with the seat; `within` selects class ids."""
+    query = Enrollment.select().where(Enrollment.user_id == user_id, Enrollment.role == "student", *current_on(day))
+    seats = {seat.class_id: seat for seat in connection.all(query.order_by(Enrollment.primary, Enrollment.id.desc()))}
+    groups = Class.select().where(Class.id.in_(list(seats)), ~Class.ended, ~Class.archived)
+    if within is not None:
+        groups = groups.where(Class.id.in_(within))
+    return [(group, seats[group.id]) for group in connection.all(groups.order_by(Class.title, Class.id))]
+
+
 def terms_of(connection: Connection, class_ids: Collection[str]) -> dict[str, list[str]]:
     """The ids of the terms in which each class meets."""
     query = ClassTerm.select(ClassTerm.class_id, ClassTerm.term_id).where(ClassTerm.class_id.in_(list(class_ids)))

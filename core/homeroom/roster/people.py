@@ -15,7 +15,7 @@ from peewee import ModelSelect
 
 from homeroom.roster import edits
 from homeroom.roster.classes import enter
-from homeroom.roster.names import fold, sort_name
+from homeroom.roster.names import display_name, fold, sort_name
 from homeroom.store import Connection, Refused, Transaction, not_found
 from homeroom.store.models import Contact, Enrollment, Guardianship, Org, RoleAssignment, User
 from homeroom.types import Role, RoleAt
@@ -31,6 +31,14 @@ SELECT r.role, r.org_id FROM role_assignments r JOIN users u ON u.id = r.user_id
 WHERE r.user_id = ? AND NOT u.ended AND u.enabled
 """
 _ON_DAY = " AND (r.begins_on IS NULL OR r.begins_on <= ?) AND (r.ends_on IS NULL OR r.ends_on > ?)"
+
+
+def names_of(connection: Connection, people: Collection[str]) -> dict[str, str]:
+    """What these people want to be called, by id."""
+    if not people:
+        return {}
+    columns = (User.id, User.given_name, User.family_name, User.preferred_given_name, User.preferred_family_name)
+    return {row.id: display_name(row) for row in connection.all(User.select(*columns).where(User.id.in_(list(people))))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

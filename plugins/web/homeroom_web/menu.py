@@ -36,6 +36,8 @@ OFFICE = Room(
     "/office",
     to_say("School office"),
     (
+        Link("/office/completion", to_say("Rolls"), STAFF, to_say("Which are taken, open and not taken")),
+        Link("/office/today", to_say("Absences today"), STAFF, to_say("Who is missing or late, and who was told")),
         Link(
             "/absences",
             to_say("Reported absences"),
@@ -46,6 +48,11 @@ OFFICE = Room(
         Link(
             "/office/reports", to_say("Reports"), STAFF, to_say("Attendance in figures that say how they were counted")
         ),
+        Link("/office/search", to_say("Find a student"), STAFF, to_say("By name or number")),
+        Link(
+            "/office/files", to_say("Files"), STAFF, to_say("Attendance and rosters for spreadsheets, marks from one")
+        ),
+        Link("/office/emergency", to_say("Emergency roll"), STAFF | TEACHER, to_say("Who is accounted for now")),
     ),
 )
 ADMIN = Room(
@@ -58,6 +65,8 @@ TOP = (
     Link("/check-in", to_say("Check in"), STUDENT),
     Link("/days", to_say("My days"), STUDENT),
     Link("/classes", to_say("Classes"), ROOM),
+    Link("/classes", to_say("Classes"), TEACHER),
+    Link("/office/emergency", to_say("Emergency roll"), TEACHER),
     Link(ADMIN.path, ADMIN.name, DISTRICT),
     Link(OFFICE.path, OFFICE.name, STAFF),
     Link("/children", to_say("My children"), GUARDIAN),
@@ -72,7 +81,11 @@ def shown(links: Iterable[Link], visitor: Visitor) -> list[Link]:
 
 def room_of(path: str) -> Room | None:
     """The room that a page belongs to."""
-    return next((room for room in ROOMS if any(is_at(link.path, path) for link in room.links)), None)
+    return next((room for room in ROOMS if path.startswith(f"{room.path}/") or _has(room, path)), None)
+
+
+def _has(room: Room, path: str) -> bool:
+    return any(is_at(link.path, path) for link in room.links)
 
 
 def is_at(link: str, path: str) -> bool:

@@ -87,7 +87,10 @@ class Visitors:
     async def ask(
         self, visitor: Visitor, method: str, path: str, json: Any = None, *, version: int | None = None
     ) -> ApiAnswer:
-        """What a route answers to a visitor; tokens that have run out are renewed. Raises NotSignedIn."""
+        """What a route answers to a visitor; tokens that have run out are renewed. Raises NotSignedIn.
+
+        `version` is the one that was read of what is to be changed.
+        """
         answer = await self._ask(method, path, visitor.session.access, json, version)
         if answer.status != 401:  # noqa: PLR2004
             return answer
@@ -151,7 +154,7 @@ class Visitor:
         return _told(await self.visitors.ask(self, "GET", path))
 
     async def send(self, method: str, path: str, json: Any = None, *, version: int | None = None) -> Any:
-        """What a route answers to a change, to the `version` that was read. Raises Failed and NotSignedIn."""
+        """What a route answers to a change, of `version` where it asks for one. Raises Failed and NotSignedIn."""
         return _told(await self.visitors.ask(self, method, path, {} if json is None else json, version=version))
 
 

@@ -21,6 +21,7 @@ from homeroom.store.models.auth import (
     Ticket,
 )
 from homeroom.store.models.conflicts import LocalEdit, SyncConflict
+from homeroom.store.models.emergency import Emergency, EmergencyWord
 from homeroom.store.models.notify import (
     Notification,
     NotificationAttempt,
@@ -90,6 +91,8 @@ TABLES: tuple[type[Table], ...] = (
     AttendanceVersion,
     AttendanceCount,
     AbsenceReport,
+    Emergency,
+    EmergencyWord,
     SyncRun,
     SyncCheckpoint,
     StagedRow,
@@ -133,6 +136,8 @@ __all__ = [
     "Course",
     "Cursor",
     "DeadLetter",
+    "Emergency",
+    "EmergencyWord",
     "Enrollment",
     "ExternalLogin",
     "Guardianship",
