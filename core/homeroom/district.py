@@ -11,6 +11,7 @@ import structlog
 
 from homeroom.auth.authenticator import Authenticator
 from homeroom.custody import StoredCustody
+from homeroom.entrance import StoredEntrance
 from homeroom.host import Host, PluginsConfig
 from homeroom.jobs import Jobs
 from homeroom.limits import MemoryLimiter
@@ -120,6 +121,7 @@ class District:
         return self.host.is_on(plugin)
 
     def _services(self, name: str, scopes: frozenset[str]) -> Services:
+        time_zone = self.settings.attendance.time_zone
         return make_services(
             name,
             scopes,
@@ -127,10 +129,11 @@ class District:
             limiter=self.limiter,
             messages=StoredMessages(self.store, name, scopes, self.settings),
             custody=StoredCustody(self.store, self.settings.database.erasure_list),
+            entrance=StoredEntrance(self.store, name, scopes, host=lambda: self.host, time_zone=time_zone),
             public_url=self.settings.server.public_base_url,
             api=lambda: self.api,
             host=lambda: self.host,
-            time_zone=self.settings.attendance.time_zone,
+            time_zone=time_zone,
         )
 
     def _heard(self, event: Event) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 import structlog
 
-from homeroom.types import AddressNews, DeliveryReport, Mark, Status, Student
+from homeroom.types import AddressNews, DeliveryReport, Identity, Mark, Status, Student
 
 if TYPE_CHECKING:
     import httpx2
@@ -167,6 +167,46 @@ class Custody(Protocol):
         ...
 
 
+class Entrance(Protocol):
+    """What a plugin at a school's door asks and hands in; needs the scope `attendance.check_in`, else Refused 403."""
+
+    async def schools(self, identity: Identity, action: str) -> Mapping[str, str]:
+        """The names, by id, of the schools that somebody reaches with an action."""
+        ...
+
+    async def students(
+        self, school_id: str, *, ids: Collection[str] = (), numbers: Collection[str] = ()
+    ) -> Mapping[str, str]:
+        """The ids of those who are students of the school today, by the id or the student number that was asked for.
+
+        A number that two of them have is nobody's.
+        """
+        ...
+
+    async def seated(self, session_id: str) -> frozenset[str]:
+        """The ids of the students who sit in a session's class on its day. Raises Refused 404 when there is none."""
+        ...
+
+    async def check_in(
+        self,
+        student_id: str,
+        *,
+        school_id: str,
+        at: datetime,
+        by: str,
+        early: timedelta = timedelta(0),
+        proof: Mapping[str, Any],
+    ) -> list[Mark]:
+        """The student's marks in the sessions that this check-in reaches, committed when this returns.
+
+        These are the day's open sessions of the student at the school that take this plugin as a method and begin at
+        most `early` after `at`, the moment that counts. The proof is judged as any student's is; where it does not
+        suffice, nothing is recorded in that session. A mark that is there stays. `by` is who is entered in the journal.
+        Raises Refused 403 where a plugin's `authorize` denies it.
+        """
+        ...
+
+
 class PluginStore(Protocol):
     """The plugin's own tables, whose names begin with the plugin's (see the hook `migrations`)."""
 
@@ -256,6 +296,7 @@ class Services:
         hint: Callable[[], Awaitable[None]] | None = None,
         time_zone: str = "UTC",
         custody: Custody | None = None,
+        entrance: Entrance | None = None,
     ) -> None:
         self.name = name
         self.scopes = scopes
@@ -274,6 +315,7 @@ class Services:
         self._api = api
         self._hint = hint
         self._custody = custody
+        self._entrance = entrance
 
     def __repr__(self) -> str:
         return f"Services({self.name})"
@@ -284,6 +326,13 @@ class Services:
         if self._custody is None:
             raise RuntimeError("records are kept only where a district runs")
         return self._custody
+
+    @property
+    def entrance(self) -> Entrance:
+        """What a plugin at a school's door asks and hands in. Raises RuntimeError where no district is running."""
+        if self._entrance is None:
+            raise RuntimeError("students come in only where a district runs")
+        return self._entrance
 
     @property
     def http(self) -> httpx2.AsyncClient:
@@ -357,6 +406,7 @@ def make_services(
     host: Callable[[], gate.Host | None] = lambda: None,
     time_zone: str = "UTC",
     custody: Custody | None = None,
+    entrance: Entrance | None = None,
 ) -> Services:
     """The services of one plugin in a running district; the doors to people's data ask the plugins of `host`."""
     from homeroom import doors
@@ -376,6 +426,7 @@ def make_services(
         messages=messages,
         store=doors.StoredTables(store),
         custody=custody,
+        entrance=entrance,
         derive=store.cipher.derive,
         api=api,
         public_url=public_url,

@@ -103,6 +103,8 @@ RULES: Mapping[str, Rule] = {
     "compliance.manage": _rule(_DISTRICT),
     "compliance.read": _rule(_OFFICE),
     "compliance.family": _rule(_OFFICE, _FAMILY, former=True),
+    # the tablets at the doors: what a plugin such as kiosk serves
+    "kiosk.manage": _rule(_OFFICE),
     # running the place
     "plugins.manage": _rule(_DISTRICT),
     "sync.manage": _rule(_DISTRICT, key="sync"),

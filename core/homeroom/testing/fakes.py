@@ -16,7 +16,7 @@ from quart import Quart
 from homeroom.doors import StoredTables
 from homeroom.egress import GuardedEgress
 from homeroom.limits import MemoryLimiter
-from homeroom.services import Api, Custody, Messages, Services
+from homeroom.services import Api, Custody, Entrance, Messages, Services
 from homeroom.types import AddressNews, DeliveryReport, Mark, Student
 
 if TYPE_CHECKING:
@@ -178,6 +178,7 @@ def services(
         messages=messages or KeptMessages(),
         store=StoredTables(store) if store is not None else NoTables(),
         custody=_custody(store, erase_list),
+        entrance=_entrance(store, name, allowed, time_zone),
         derive=lambda purpose: hmac.new(b"only for tests", purpose.encode(), hashlib.sha256).digest(),
         api=lambda: api,
         public_url=public_url,
@@ -191,6 +192,13 @@ def _custody(store: Store | None, erase_list: Path | None) -> Custody:
     from homeroom.custody import StoredCustody
 
     return StoredCustody(cast("Store", store), erase_list)
+
+
+def _entrance(store: Store | None, name: str, scopes: frozenset[str], time_zone: str) -> Entrance:
+    """The real one over a store, with no plugins to ask."""
+    from homeroom.entrance import StoredEntrance
+
+    return StoredEntrance(cast("Store", store), name, scopes, time_zone=time_zone)
 
 
 def _in_process(app: Quart) -> httpx2.AsyncBaseTransport:
