@@ -24,7 +24,7 @@ _WHY = {
 
 
 def group(desk: Desk) -> click.Group:
-    """The group `kiosk`."""
+    """The plugin's commands: the group `kiosk`."""
     found = click.Group("kiosk", help="Look after the tablets at the doors.")
 
     @found.command("import-cards", epilog="Example: homeroom kiosk import-cards cards.csv --school NORTH-ID")
@@ -53,7 +53,7 @@ def group(desk: Desk) -> click.Group:
         if wrong:
             raise click.exceptions.Exit(_NOT_FINE)
 
-    return found
+    return click.Group("kiosk", commands={"kiosk": found})
 
 
 def _read(file: Path) -> list[tuple[int, Row | None]]:
