@@ -41,6 +41,7 @@ OFFICE = Room(
             STAFF,
             to_say("What families have reported, to be approved or refused"),
         ),
+        Link("/kiosks", to_say("Tablets and cards"), STAFF, to_say("Tablets at the doors, students' cards and PINs")),
     ),
 )
 ADMIN = Room(
