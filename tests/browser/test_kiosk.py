@@ -30,7 +30,7 @@ async def school(sqlite_url: str) -> AsyncIterator[Server]:
     """The small world on a real socket, with an office that can sign in."""
     packages: dict[str, Any] = {"accounts": homeroom_accounts, "kiosk": homeroom_kiosk}
     migrate.upgrade(sqlite_url, {name: Path(str(one.__file__)).parent / "migrations" for name, one in packages.items()})
-    sections = {"accounts": CHEAP, "kiosk": {"day_ends": "23:59:59"}}
+    sections: dict[str, dict[str, Any]] = {"accounts": CHEAP, "kiosk": {"day_ends": "23:59:59"}}
     async with serving(settings_for(sqlite_url, plugins=PluginsConfig(enabled=KIOSK, sections=sections))) as server:
         await server.district.store.write(world.build)
         await server.district.store.write(

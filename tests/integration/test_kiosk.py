@@ -257,7 +257,7 @@ async def test_the_schools_that_one_looks_after_are_listed(api: Served) -> None:
 
 
 async def test_old_entries_are_dropped(sqlite_url: str) -> None:
-    sections = {"accounts": CHEAP, "kiosk": {**DAY, "keep_days": 1}}
+    sections: dict[str, dict[str, Any]] = {"accounts": CHEAP, "kiosk": {**DAY, "keep_days": 1}}
     async with served(sqlite_url, enabled=KIOSK, sections=sections) as api:
         door = await tablet(api)
         await card_of(api, "ann", "card-ann")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.services.served import Served, served
 
 @pytest.fixture
 async def api(sqlite_url: str) -> AsyncIterator[Served]:
-    sections = {"accounts": CHEAP, "kiosk": {"day_ends": "23:59:59"}}
+    sections: dict[str, dict[str, Any]] = {"accounts": CHEAP, "kiosk": {"day_ends": "23:59:59"}}
     async with served(sqlite_url, enabled=KIOSK, sections=sections) as running:
         yield running
 

@@ -238,7 +238,7 @@ async def test_a_code_sets_up_one_tablet_once_and_in_time(api: Served) -> None:
         assert (await api.post("~/kiosk/set-up", json={"code": late["code"]})).status_code == 422
 
 
-OFFICE = (
+OFFICE: tuple[tuple[str, str, Any], ...] = (
     ("GET", "~/kiosk/schools/{school}/tablets", None),
     ("POST", "~/kiosk/schools/{school}/tablets", {"place": "Gate"}),
     ("POST", "~/kiosk/schools/{school}/tablets/{tablet}/code", {}),
