@@ -11,6 +11,7 @@ import structlog
 
 from homeroom.auth.authenticator import Authenticator
 from homeroom.custody import StoredCustody
+from homeroom.entrance import StoredEntrance
 from homeroom.figures import StoredFigures
 from homeroom.host import Host, PluginsConfig
 from homeroom.jobs import Jobs
@@ -129,6 +130,7 @@ class District:
             limiter=self.limiter,
             messages=StoredMessages(self.store, name, scopes, self.settings),
             custody=StoredCustody(self.store, self.settings.database.erasure_list),
+            entrance=StoredEntrance(self.store, name, scopes, host=lambda: self.host, time_zone=at_school.time_zone),
             public_url=self.settings.server.public_base_url,
             api=lambda: self.api,
             host=lambda: self.host,

@@ -20,6 +20,7 @@ from homeroom.types import (
     CheckIns,
     DayCounts,
     DeliveryReport,
+    Identity,
     Mark,
     Roll,
     School,
@@ -262,6 +263,46 @@ class Figures(Protocol):
         ...
 
 
+class Entrance(Protocol):
+    """What a plugin at a school's door asks and hands in; needs the scope `attendance.check_in`, else Refused 403."""
+
+    async def schools(self, identity: Identity, action: str) -> Mapping[str, str]:
+        """The names, by id, of the schools that somebody reaches with an action."""
+        ...
+
+    async def students(
+        self, school_id: str, *, ids: Collection[str] = (), numbers: Collection[str] = ()
+    ) -> Mapping[str, str]:
+        """The ids of those who are students of the school today, by the id or the student number that was asked for.
+
+        A number that two of them have is nobody's.
+        """
+        ...
+
+    async def seated(self, session_id: str) -> frozenset[str]:
+        """The ids of the students who sit in a session's class on its day. Raises Refused 404 when there is none."""
+        ...
+
+    async def check_in(
+        self,
+        student_id: str,
+        *,
+        school_id: str,
+        at: datetime,
+        by: str,
+        early: timedelta = timedelta(0),
+        proof: Mapping[str, Any],
+    ) -> list[Mark]:
+        """The student's marks in the sessions that this check-in reaches, committed when this returns.
+
+        These are the day's open sessions of the student at the school that take this plugin as a method and begin at
+        most `early` after `at`, the moment that counts. The proof is judged as any student's is; where it does not
+        suffice, nothing is recorded in that session. A mark that is there stays. `by` is who is entered in the journal.
+        Raises Refused 403 where a plugin's `authorize` denies it.
+        """
+        ...
+
+
 class PluginStore(Protocol):
     """The plugin's own tables, whose names begin with the plugin's (see the hook `migrations`)."""
 
@@ -352,6 +393,7 @@ class Services:
         time_zone: str = "UTC",
         custody: Custody | None = None,
         figures: Figures | None = None,
+        entrance: Entrance | None = None,
     ) -> None:
         self.name = name
         self.scopes = scopes
@@ -371,6 +413,7 @@ class Services:
         self._hint = hint
         self._custody = custody
         self._figures = figures
+        self._entrance = entrance
 
     def __repr__(self) -> str:
         return f"Services({self.name})"
@@ -388,6 +431,13 @@ class Services:
         if self._figures is None:
             raise RuntimeError("attendance is counted only where a district runs")
         return self._figures
+
+    @property
+    def entrance(self) -> Entrance:
+        """What a plugin at a school's door asks and hands in. Raises RuntimeError where no district is running."""
+        if self._entrance is None:
+            raise RuntimeError("students come in only where a district runs")
+        return self._entrance
 
     @property
     def http(self) -> httpx2.AsyncClient:
@@ -462,6 +512,7 @@ def make_services(
     time_zone: str = "UTC",
     custody: Custody | None = None,
     figures: Figures | None = None,
+    entrance: Entrance | None = None,
 ) -> Services:
     """The services of one plugin in a running district; the doors to people's data ask the plugins of `host`."""
     from homeroom import doors
@@ -482,6 +533,7 @@ def make_services(
         store=doors.StoredTables(store),
         custody=custody,
         figures=figures,
+        entrance=entrance,
         derive=store.cipher.derive,
         api=api,
         public_url=public_url,

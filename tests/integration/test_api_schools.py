@@ -171,6 +171,3 @@ async def test_the_history_of_a_record_names_who_made_each_version(api: Served) 
     found = (await told(api, "~/attendance/record_ann/history"))["items"]
     versions = [(one["status"], one["recorded_by_name"]) for one in found]
     assert versions == [("present", None), ("excused", "Admin North")]
-        ("present", None),
-        ("excused", "Admin North"),
-    ]

@@ -14,6 +14,7 @@ from quart.typing import TestClientProtocol
 
 import homeroom_accounts
 import homeroom_ferpa
+import homeroom_kiosk
 from homeroom.app import create_app
 from homeroom.district import District
 from homeroom.host import PluginsConfig
@@ -22,7 +23,7 @@ from homeroom.store import Transaction, migrate
 from homeroom.store import models as m
 from tests.services import world
 
-_TABLED: Mapping[str, Any] = {"accounts": homeroom_accounts, "ferpa": homeroom_ferpa}
+_TABLED: Mapping[str, Any] = {"accounts": homeroom_accounts, "ferpa": homeroom_ferpa, "kiosk": homeroom_kiosk}
 HERE = "127.0.0.1"
 ELSEWHERE = "203.0.113.9"
 

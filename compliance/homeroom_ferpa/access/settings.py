@@ -9,7 +9,7 @@ NOTICE = (
     "disclosed, and may not be disclosed to any other party without consent (34 CFR 99.33)."
 )
 PURPOSES = frozenset({"education", "attendance", "emergency", "operations", "safety", "audit", "directory"})
-INSIDE = frozenset({"ferpa", "accounts", "rotating_code", "geofence", "web", "reports"})
+INSIDE = frozenset({"ferpa", "accounts", "rotating_code", "geofence", "kiosk", "web", "reports"})
 
 
 class AccessSettings(BaseModel):

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from homeroom.attendance.policy import Answered, Judgement, judge, lateness, moment
+from homeroom.attendance.policy import Answered, Judgement, Moment, judge, lateness, moment
 from homeroom.attendance.records import ONE_OF, Change, Record, amend, count, entered, find
 from homeroom.attendance.sessions import ENROLLED, Database, KnownSessions
 from homeroom.store import Connection, Refused, Transaction, conflict, iso, new_id, not_found, now_utc
@@ -29,13 +29,17 @@ class Verifiers(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckIn:
-    """What a student sent. `client_id` is the device's own name for this check-in, kept with the record."""
+    """What a student sent. `client_id` is the device's own name for this check-in, kept with the record.
+
+    `seen_at` is when an entrance of the school saw the student: the moment that counts, which no device has told.
+    """
 
     session_id: str
     student_id: str
     proof: Mapping[str, Any] = field(default_factory=dict, repr=False)
     client_id: str | None = None
     occurred_at: datetime | None = None
+    seen_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,10 @@ async def check_in(
     409 `session-closed`, 422 or 429 by the proof (see `policy.judge`), 422 for an impossible `occurred_at`.
     """
     session = await sessions.get(store, sent.session_id)
-    when = moment(now_utc(), sent.occurred_at, offline_hours=offline_hours)
+    if sent.seen_at is not None:
+        when = Moment(at=sent.seen_at, offline=False)
+    else:
+        when = moment(now_utc(), sent.occurred_at, offline_hours=offline_hours)
     try:
         if session.state == "closed" and not when.offline:
             raise _closed()

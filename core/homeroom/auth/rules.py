@@ -118,6 +118,8 @@ RULES: Mapping[str, Rule] = {
     # what a plugin such as reports counts
     "reports.read": _rule(_STAFF, key="attendance.read"),
     "reports.school": _rule(_OFFICE, key="attendance.read"),
+    # the tablets at the doors: what a plugin such as kiosk serves
+    "kiosk.manage": _rule(_OFFICE),
     # running the place
     "plugins.manage": _rule(_DISTRICT),
     "sync.manage": _rule(_DISTRICT, key="sync"),

@@ -16,7 +16,7 @@ from quart import Quart
 from homeroom.doors import StoredTables
 from homeroom.egress import GuardedEgress
 from homeroom.limits import MemoryLimiter
-from homeroom.services import Api, Custody, Figures, Messages, Services
+from homeroom.services import Api, Custody, Entrance, Figures, Messages, Services
 from homeroom.types import AddressNews, DeliveryReport, Mark, Student
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ def services(
         store=StoredTables(store) if store is not None else NoTables(),
         custody=_custody(store, erase_list),
         figures=_figures(allowed, time_zone),
+        entrance=_entrance(store, name, allowed, time_zone),
         derive=lambda purpose: hmac.new(b"only for tests", purpose.encode(), hashlib.sha256).digest(),
         api=lambda: api,
         public_url=public_url,
@@ -199,6 +200,13 @@ def _figures(scopes: frozenset[str], time_zone: str) -> Figures:
     from homeroom.figures import StoredFigures
 
     return StoredFigures(scopes, time_zone=time_zone, weekdays=range(5))
+
+
+def _entrance(store: Store | None, name: str, scopes: frozenset[str], time_zone: str) -> Entrance:
+    """The real one over a store, with no plugins to ask."""
+    from homeroom.entrance import StoredEntrance
+
+    return StoredEntrance(cast("Store", store), name, scopes, time_zone=time_zone)
 
 
 def _in_process(app: Quart) -> httpx2.AsyncBaseTransport:

@@ -53,6 +53,7 @@ OFFICE = Room(
             "/office/files", to_say("Files"), STAFF, to_say("Attendance and rosters for spreadsheets, marks from one")
         ),
         Link("/office/emergency", to_say("Emergency roll"), STAFF | TEACHER, to_say("Who is accounted for now")),
+        Link("/kiosks", to_say("Tablets and cards"), STAFF, to_say("Tablets at the doors, students' cards and PINs")),
     ),
 )
 ADMIN = Room(
@@ -65,7 +66,6 @@ TOP = (
     Link("/check-in", to_say("Check in"), STUDENT),
     Link("/days", to_say("My days"), STUDENT),
     Link("/classes", to_say("Classes"), ROOM),
-    Link("/classes", to_say("Classes"), TEACHER),
     Link("/office/emergency", to_say("Emergency roll"), TEACHER),
     Link(ADMIN.path, ADMIN.name, DISTRICT),
     Link(OFFICE.path, OFFICE.name, STAFF),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quart import Blueprint, Response, request
 
 from homeroom import HOOK_API, Routes, Services, hookimpl
-from homeroom_web import admin, family, office, rooms, sign_in, student, teacher
+from homeroom_web import admin, family, kiosk, office, rooms, sign_in, student, teacher
 from homeroom_web.pages import Pages
 from homeroom_web.scans import Scans
 from homeroom_web.settings import WebSettings
@@ -40,7 +40,7 @@ class Web:
         scans = Scans(self.services, route=self.settings.scans, secure=secure)
         sign_in.add_routes(blueprint, pages, scans)
         student.add_routes(blueprint, pages, scans)
-        for room in (teacher, family, office, admin, rooms):
+        for room in (teacher, family, office, admin, rooms, kiosk):
             room.add_routes(blueprint, pages)
         return Routes(prefix="/", blueprint=blueprint)
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from quart import Blueprint
 
-from homeroom_web.office import absences, completion, emergency, files, marks_in, reports, search, students, today
+from homeroom_web.office import (
+    absences,
+    completion,
+    emergency,
+    files,
+    kiosks,
+    marks_in,
+    reports,
+    search,
+    students,
+    today,
+)
 from homeroom_web.pages import Pages
 
 
 def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     """All of them."""
-    absences.add_routes(blueprint, pages)
-    reports.add_routes(blueprint, pages)
-    for part in (completion, today, absences, search, students, files, marks_in, emergency):
+    for part in (completion, today, absences, search, students, files, marks_in, reports, emergency, kiosks):
         part.add_routes(blueprint, pages)
