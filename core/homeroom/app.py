@@ -18,6 +18,7 @@ from homeroom.api.guardians import guardians
 from homeroom.api.inside import InProcess
 from homeroom.api.messages import messages
 from homeroom.api.notifications import notifications
+from homeroom.api.plugin_settings import plugin_settings
 from homeroom.api.plugins import plugins
 from homeroom.api.providers import providers
 from homeroom.api.sessions import sessions
@@ -46,6 +47,7 @@ _BLUEPRINTS = (
     notifications,
     messages,
     plugins,
+    plugin_settings,
     sync,
     queues,
     system,

@@ -11,7 +11,7 @@ import structlog
 
 from homeroom.auth.authenticator import Authenticator
 from homeroom.custody import StoredCustody
-from homeroom.host import Host, PluginsConfig
+from homeroom.host import Host, PluginsConfig, SettingsDesk
 from homeroom.jobs import Jobs
 from homeroom.limits import MemoryLimiter
 from homeroom.live.board import Boards
@@ -60,6 +60,7 @@ class District:
             store=self.store,
             metrics=self.metrics,
         )
+        self.desk = SettingsDesk(self.host)
         self.boards = Boards(self)
         self.runs = SyncRuns(self)
         self.jobs = Jobs(self, runs=self.runs)
