@@ -11,6 +11,7 @@ import structlog
 
 from homeroom.auth.authenticator import Authenticator
 from homeroom.custody import StoredCustody
+from homeroom.history import Figures, History
 from homeroom.host import Host, PluginsConfig, SettingsDesk
 from homeroom.jobs import Jobs
 from homeroom.limits import MemoryLimiter
@@ -64,6 +65,7 @@ class District:
         self.boards = Boards(self)
         self.runs = SyncRuns(self)
         self.jobs = Jobs(self, runs=self.runs)
+        self.history = History(self._figures)
         self.mounts: Mounts | None = None
         self.api: Api | None = None
         self._following: asyncio.Task[None] | None = None
@@ -94,6 +96,7 @@ class District:
             self.host.changed.append(self._mount)
             self._following = asyncio.create_task(self._follow())
             await self.jobs.start()
+            await self.history.start()
         except BaseException:
             await self.stop()
             raise
@@ -104,6 +107,7 @@ class District:
             self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._following
+        await self.history.stop()
         await self.jobs.stop()
         await self.runs.stop()
         await self.host.stop()
@@ -132,6 +136,14 @@ class District:
             api=lambda: self.api,
             host=lambda: self.host,
             time_zone=self.settings.attendance.time_zone,
+        )
+
+    def _figures(self) -> Figures:
+        return Figures(
+            sockets=self.boards.sockets,
+            writes_waiting=self.store.waiting,
+            requests=self.metrics.requests,
+            failed_requests=self.metrics.failed_requests,
         )
 
     def _heard(self, event: Event) -> None:

@@ -27,12 +27,13 @@ class NotSignedIn(Exception):
 
 
 class Failed(Exception):
-    """A route refused; the text is the route's own, fit for a page."""
+    """A route refused; the text is the route's own, fit for a page. `errors` says by field what is wrong."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, errors: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.errors = dict(errors or {})
 
 
 @dataclass(slots=True)
@@ -84,13 +85,20 @@ class Visitors:
         finally:
             await self._services.kv.delete(_key(visitor.cookie))
 
-    async def ask(self, visitor: Visitor, method: str, path: str, json: Any = None) -> ApiAnswer:
+    async def ask(
+        self,
+        visitor: Visitor,
+        method: str,
+        path: str,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> ApiAnswer:
         """What a route answers to a visitor; tokens that have run out are renewed. Raises NotSignedIn."""
-        answer = await self._ask(method, path, visitor.session.access, json)
+        answer = await self._ask(method, path, visitor.session.access, json, headers)
         if answer.status != 401:  # noqa: PLR2004
             return answer
         await self._renew(visitor)
-        answer = await self._ask(method, path, visitor.session.access, json)
+        answer = await self._ask(method, path, visitor.session.access, json, headers)
         if answer.status == 401:  # noqa: PLR2004
             raise NotSignedIn
         return answer
@@ -126,8 +134,11 @@ class Visitors:
     async def _keep(self, cookie: str, session: Session) -> None:
         await self._services.kv.set(_key(cookie), session.text(), ttl=self.seconds)
 
-    async def _ask(self, method: str, path: str, access: str, json: Any = None) -> ApiAnswer:
-        return await call(self._services, method, f"/api/v1{path}", json=json, access=access)
+    async def _ask(
+        self, method: str, path: str, access: str, json: Any = None, headers: Mapping[str, str] | None = None
+    ) -> ApiAnswer:
+        whole = path if path.startswith("/health/") else f"/api/v1{path}"
+        return await call(self._services, method, whole, json=json, access=access, headers=headers)
 
 
 @dataclass(slots=True)
@@ -146,24 +157,34 @@ class Visitor:
         """What a route tells. Raises Failed and NotSignedIn."""
         return _told(await self.visitors.ask(self, "GET", path))
 
-    async def send(self, method: str, path: str, json: Any = None) -> Any:
+    async def send(self, method: str, path: str, json: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
         """What a route answers to a change. Raises Failed and NotSignedIn."""
-        return _told(await self.visitors.ask(self, method, path, {} if json is None else json))
+        return _told(await self.visitors.ask(self, method, path, {} if json is None else json, headers))
 
 
-async def call(services: Services, method: str, path: str, *, json: Any = None, access: str | None = None) -> ApiAnswer:
+async def call(
+    services: Services,
+    method: str,
+    path: str,
+    *,
+    json: Any = None,
+    access: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> ApiAnswer:
     """What a route answers to the browser whose request this is: limits and the audit see its address."""
     kept = ("X-Forwarded-For", "User-Agent")
-    headers = {name: value for name in kept if (value := request.headers.get(name)) is not None}
+    sent = {name: value for name in kept if (value := request.headers.get(name)) is not None}
+    sent |= headers or {}
     if access is not None:
-        headers["Authorization"] = f"Bearer {access}"
-    return await services.api(method, path, headers=headers, json=json, client=request.remote_addr)
+        sent["Authorization"] = f"Bearer {access}"
+    return await services.api(method, path, headers=sent, json=json, client=request.remote_addr)
 
 
 def _told(answer: ApiAnswer) -> Any:
     found = orjson.loads(answer.body) if answer.body else {}
     if answer.status >= 400:  # noqa: PLR2004
-        raise Failed(answer.status, found.get("detail", ""))
+        errors = {one["field"]: one["message"] for one in found.get("errors") or ()}
+        raise Failed(answer.status, found.get("detail", ""), errors)
     return found
 
 
