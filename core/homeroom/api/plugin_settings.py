@@ -134,7 +134,9 @@ async def _fit() -> AsyncIterator[None]:
         yield
     except Unfit as exc:
         errors = [FieldError(field=one.field, message=one.message) for one in exc.problems]
-        raise Invalid(errors, detail="These settings cannot be used; see `errors`. Nothing was saved.") from None
+        raise Invalid(
+            errors, detail="These settings cannot be used; what is wrong is said of each. Nothing was saved."
+        ) from None
     except CannotLoad as exc:
         wrong = FieldError(field="settings", message=str(exc))
         raise Invalid([wrong], detail=f"The plugin cannot work with these settings: {exc}") from None

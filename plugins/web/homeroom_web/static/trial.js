@@ -15,7 +15,7 @@ form?.addEventListener("submit", async (event) => {
   button.disabled = true;
   say("waiting");
   try {
-    const answer = await fetch(form.action, { method: "POST", body: sent, headers: { "X-Fragment": "1" }, redirect: "error" });
+    const answer = await fetch(form.getAttribute("action"), { method: "POST", body: sent, headers: { "X-Fragment": "1" }, redirect: "error" });
     if (answer.ok) place.innerHTML = await answer.text();
     else say("lost");
   } catch {
