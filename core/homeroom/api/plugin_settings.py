@@ -49,7 +49,7 @@ class PluginSettings(Answer):
     name: str = Field(examples=["smtp"])
     version: int = Field(examples=[3])
     json_schema: dict[str, Any] = Field(
-        serialization_alias="schema",
+        alias="schema",
         description="JSON Schema; `writeOnly` marks secrets.",
         examples=[{"type": "object", "properties": {"host": {"type": "string"}}}],
     )
@@ -119,7 +119,7 @@ async def _settings(call: Call, name: str) -> tuple[PluginSettings, int, dict[st
     told = PluginSettings(
         name=view.name,
         version=view.version,
-        json_schema=dict(view.schema),
+        schema=dict(view.schema),
         values=dict(view.values),
         origins={key: SettingOrigin.model_validate(one) for key, one in view.origins.items()},
         problems=[SettingProblem.model_validate(one) for one in view.problems],

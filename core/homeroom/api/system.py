@@ -132,7 +132,7 @@ async def read_detailed_health(call: Call) -> DetailedHealth:
 
 @system.get("/health/history")
 @operation("monitor", answers=LooksBack, local=True)
-async def read_history(call: Call) -> LooksBack:
+async def read_process_history(call: Call) -> LooksBack:
     """The last hour of this process, in memory only: what lasts is for Prometheus to collect."""
     history = call.district.history
     items = [Look.model_validate(one) for one in history.samples]
