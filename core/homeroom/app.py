@@ -19,6 +19,7 @@ from homeroom.api.guardians import guardians
 from homeroom.api.inside import InProcess
 from homeroom.api.messages import messages
 from homeroom.api.notifications import notifications
+from homeroom.api.plugin_settings import plugin_settings
 from homeroom.api.plugins import plugins
 from homeroom.api.providers import providers
 from homeroom.api.schools import schools
@@ -52,6 +53,7 @@ _BLUEPRINTS = (
     notifications,
     messages,
     plugins,
+    plugin_settings,
     sync,
     queues,
     system,

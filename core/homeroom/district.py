@@ -13,7 +13,8 @@ from homeroom.auth.authenticator import Authenticator
 from homeroom.custody import StoredCustody
 from homeroom.entrance import StoredEntrance
 from homeroom.figures import StoredFigures
-from homeroom.host import Host, PluginsConfig
+from homeroom.history import History, Load
+from homeroom.host import Host, PluginsConfig, SettingsDesk
 from homeroom.jobs import Jobs
 from homeroom.limits import MemoryLimiter
 from homeroom.live.board import Boards
@@ -62,9 +63,11 @@ class District:
             store=self.store,
             metrics=self.metrics,
         )
+        self.desk = SettingsDesk(self.host)
         self.boards = Boards(self)
         self.runs = SyncRuns(self)
         self.jobs = Jobs(self, runs=self.runs)
+        self.history = History(self._load)
         self.mounts: Mounts | None = None
         self.api: Api | None = None
         self._following: asyncio.Task[None] | None = None
@@ -95,6 +98,7 @@ class District:
             self.host.changed.append(self._mount)
             self._following = asyncio.create_task(self._follow())
             await self.jobs.start()
+            await self.history.start()
         except BaseException:
             await self.stop()
             raise
@@ -105,6 +109,7 @@ class District:
             self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._following
+        await self.history.stop()
         await self.jobs.stop()
         await self.runs.stop()
         await self.host.stop()
@@ -136,6 +141,14 @@ class District:
             host=lambda: self.host,
             time_zone=at_school.time_zone,
             figures=StoredFigures(scopes, time_zone=at_school.time_zone, weekdays=at_school.school_days),
+        )
+
+    def _load(self) -> Load:
+        return Load(
+            sockets=self.boards.sockets,
+            writes_waiting=self.store.waiting,
+            requests=self.metrics.requests,
+            failed_requests=self.metrics.failed_requests,
         )
 
     def _heard(self, event: Event) -> None:

@@ -151,6 +151,7 @@ class Metrics:
     """The figures of one process, in a registry of its own. Labels are routes, plugins and schools' ids, not people."""
 
     def __init__(self) -> None:
+        self.requests = self.failed_requests = 0
         self.registry = registry = CollectorRegistry()
         self._queries, self._syncs = _QueryTimes(), SyncCollector()
         registry.register(self._queries)
@@ -181,6 +182,8 @@ class Metrics:
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """One request was answered; `route` is the pattern, never the path."""
         self._requests.labels(method, route).observe(seconds)
+        self.requests += 1
+        self.failed_requests += status >= 500  # noqa: PLR2004 - ours, not the caller's
         if status >= 400:  # noqa: PLR2004 - errors
             self._errors.labels(method, route, str(status)).inc()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 from quart import Blueprint
 
 from homeroom.api.operation import Answer, Call, operation
@@ -25,6 +25,8 @@ class Plugin(Answer):
     state: Literal["loaded", "off", "quarantined", "left_out"]
     reason: str | None = None
     hooks: list[str] = Field(examples=[["issue_challenge", "verify_check_in"]])
+    order: int | None = Field(default=None, description="Its place among those that are asked; the file's order.")
+    distribution: str | None = Field(default=None, examples=["homeroom-rotating-code"])
 
 
 class PluginList(Answer):
@@ -43,6 +45,8 @@ class HookFigures(Answer):
     max_ms: float
     breaker: Literal["closed", "open", "half_open"]
     last_error: str | None = None
+    last_error_at: AwareDatetime | None = None
+    deadline_seconds: float = Field(description="When an answer is waited for no longer.")
 
 
 class Diagnostics(Plugin):
@@ -57,7 +61,7 @@ class Diagnostics(Plugin):
 @operation("plugins.manage", answers=PluginList)
 async def list_plugins(call: Call) -> PluginList:
     """Every plugin with its state, and the reason when it is out."""
-    return PluginList(plugins=[_plugin(info) for info in call.district.host.plugins])
+    return PluginList(plugins=[_plugin(call, info) for info in call.district.host.plugins])
 
 
 @plugins.post("/<name>/enable")
@@ -65,7 +69,7 @@ async def list_plugins(call: Call) -> PluginList:
 async def enable_plugin(call: Call, name: str) -> Plugin:
     """Switch a plugin on; every process follows within two seconds, and it stays so after a restart."""
     await call.district.host.enable(name)
-    return _plugin(_info(call, name))
+    return _plugin(call, _info(call, name))
 
 
 @plugins.post("/<name>/disable")
@@ -73,7 +77,7 @@ async def enable_plugin(call: Call, name: str) -> Plugin:
 async def disable_plugin(call: Call, name: str) -> Plugin:
     """Switch a plugin off; one that the file names `required` stays on (409)."""
     await call.district.host.disable(name)
-    return _plugin(_info(call, name))
+    return _plugin(call, _info(call, name))
 
 
 @plugins.get("/<name>/diagnostics")
@@ -83,7 +87,7 @@ async def diagnose_plugin(call: Call, name: str) -> Diagnostics:
     info = _info(call, name)
     host = call.district.host
     return Diagnostics(
-        **_plugin(info).model_dump(),
+        **_plugin(call, info).model_dump(),
         figures=[HookFigures.model_validate(figure) for figure in info.figures],
         settings=host.masked_settings(name),
         health=await host.health_of(name),
@@ -97,7 +101,8 @@ def _info(call: Call, name: str) -> PluginInfo:
     raise not_found("There is no plugin of that name.")
 
 
-def _plugin(info: PluginInfo) -> Plugin:
+def _plugin(call: Call, info: PluginInfo) -> Plugin:
+    listed = call.district.host.config.enabled
     return Plugin(
         name=info.name,
         version=info.version,
@@ -107,4 +112,6 @@ def _plugin(info: PluginInfo) -> Plugin:
         state=info.state,
         reason=info.reason,
         hooks=sorted(info.hooks),
+        order=listed.index(info.name) + 1 if info.name in listed else None,
+        distribution=info.distribution,
     )

@@ -7,7 +7,7 @@ import os
 from typing import Any, Literal
 
 import psutil
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 from quart import Blueprint, Response
 
 from homeroom.api.operation import PUBLIC, Answer, Call, operation
@@ -81,6 +81,27 @@ class DetailedHealth(Answer):
     process: Process
 
 
+class Look(Answer):
+    """How this process was at one moment; requests are those since the look before, `cpu_percent` is of one core."""
+
+    at: AwareDatetime
+    memory_bytes: int
+    cpu_percent: float
+    sockets: int
+    writes_waiting: int
+    requests: int
+    failed_requests: int = Field(description="Answered with 500 and above.")
+    loop_delay_ms: float = Field(description="By how much the event loop was late.")
+
+
+class LooksBack(Answer):
+    """The last hour of this process, the oldest first; `every_seconds` lies between two looks."""
+
+    pid: int
+    every_seconds: float
+    items: list[Look]
+
+
 @system.get("/health")
 @operation(PUBLIC, answers=Alive)
 async def read_health(call: Call) -> Alive:  # noqa: ARG001 - every handler takes the call
@@ -109,6 +130,15 @@ async def read_detailed_health(call: Call) -> DetailedHealth:
         connectors=connectors,
         process=_process(district.boards.sockets),
     )
+
+
+@system.get("/health/history")
+@operation("monitor", answers=LooksBack, local=True)
+async def read_process_history(call: Call) -> LooksBack:
+    """The last hour of this process, in memory only: what lasts is for Prometheus to collect."""
+    history = call.district.history
+    items = [Look.model_validate(one) for one in history.samples]
+    return LooksBack(pid=os.getpid(), every_seconds=history.every, items=items)
 
 
 @system.get("/metrics")

@@ -3,12 +3,15 @@
 from homeroom.host.answers import HookFailed, NotRunning, Quarantined, TimedOut, WrongAnswer
 from homeroom.host.calls import Answer, HookMetrics
 from homeroom.host.config import PluginsConfig, SettingsProblem
+from homeroom.host.desk import SettingsDesk, SettingsView, Trial, Unfit, Wrong
+from homeroom.host.discovery import CannotLoad
 from homeroom.host.host import Host
 from homeroom.host.plugin import HookFigures, PluginInfo
 from homeroom.host.plugin_settings import SettingsInvalid
 
 __all__ = [
     "Answer",
+    "CannotLoad",
     "HookFailed",
     "HookFigures",
     "HookMetrics",
@@ -17,8 +20,13 @@ __all__ = [
     "PluginInfo",
     "PluginsConfig",
     "Quarantined",
+    "SettingsDesk",
     "SettingsInvalid",
     "SettingsProblem",
+    "SettingsView",
     "TimedOut",
+    "Trial",
+    "Unfit",
+    "Wrong",
     "WrongAnswer",
 ]

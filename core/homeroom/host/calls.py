@@ -8,6 +8,7 @@ import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import structlog
@@ -52,6 +53,7 @@ class Tally:
     seconds: float = 0.0
     longest: float = 0.0
     last_error: str | None = None
+    last_error_at: datetime | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -191,7 +193,7 @@ class Calls:
         return Answer(plugin=implementation.plugin, error=error, reason=reason, seconds=call.seconds, reached=reached)
 
     def _blame(self, implementation: Implementation, text: str) -> None:
-        implementation.tally.last_error = text
+        implementation.tally.last_error, implementation.tally.last_error_at = text, datetime.now(UTC)
         before = implementation.breaker.state
         implementation.breaker.failed(text)
         after = implementation.breaker.state

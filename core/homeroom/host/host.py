@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import structlog
+from pydantic import BaseModel
 
 from homeroom.hookspecs import POLICIES
 from homeroom.host import discovery, switches
@@ -17,13 +19,13 @@ from homeroom.host.answers import NotRunning, describe
 from homeroom.host.calls import Answer, Calls, HookMetrics, Implementation
 from homeroom.host.config import PluginsConfig, SettingsProblem
 from homeroom.host.discovery import CannotLoad, Installed
-from homeroom.host.plugin import Plugin, PluginInfo, Running, build
+from homeroom.host.plugin import Plugin, PluginInfo, Running, build, model_named
 from homeroom.host.plugin_settings import SettingsInvalid, masked, resolve
 from homeroom.host.switches import Switch
 from homeroom.host.threads import PluginThreads
 from homeroom.host.watchdog import Watchdog
 from homeroom.services import ServicesFor
-from homeroom.store import Store, StoreError, conflict, not_found
+from homeroom.store import Refused, Store, StoreError, conflict, not_found
 from homeroom.types import Health
 
 log = structlog.get_logger("homeroom.host")
@@ -31,6 +33,8 @@ log = structlog.get_logger("homeroom.host")
 LOAD_SECONDS = 10.0
 BY_ADMIN = "switched off by an administrator"
 _FOLLOW_SECONDS = 1.0
+
+T = TypeVar("T")
 
 
 class Host:
@@ -64,6 +68,7 @@ class Host:
         self._plugins: dict[str, Plugin] = {}
         self._table: Mapping[str, tuple[Implementation, ...]] = dict.fromkeys(POLICIES, ())
         self._lasting: dict[str, Any] = {}
+        self._key = secrets.token_bytes(32)
         self._locks: dict[str, asyncio.Lock] = {}
         self._following: dict[str, asyncio.Task[None]] = {}
         self._switching: set[asyncio.Task[None]] = set()
@@ -175,11 +180,7 @@ class Host:
         """Switch a plugin on, here and in every other process. Raises Refused for one that the file does not name."""
         plugin = self._plugin(name)
         if not plugin.listed:
-            raise conflict(
-                "plugin-not-enabled",
-                f"{name} is not among `enabled` in {self.config.source}. Add it with `homeroom plugins enable {name}` "
-                "and restart the server.",
-            )
+            raise self._not_listed(name)
         await self._switch(plugin, enabled=True)
 
     async def disable(self, name: str) -> None:
@@ -197,13 +198,70 @@ class Host:
         plugin = self._plugin(name)
         if plugin.settings_model is None:
             raise conflict("plugin-not-loaded", f"{name} cannot be imported, so its settings cannot be checked.")
-        values = {key: value for key, value in (self._saved(plugin) | dict(settings)).items() if value is not None}
+        taken_back = {key for key, value in settings.items() if value is None}
+        given = self._saved(plugin) | dict(settings)
+        values = {key: value for key, value in given.items() if key not in taken_back}
         resolve(self.config, name, plugin.settings_model, values)
+        await self.save(name, values, changed=settings)
+
+    async def saved_for(self, name: str) -> tuple[dict[str, Any], int]:
+        """What an administrator has saved of a plugin's settings, in clear, and at which revision its row is."""
+        plugin = self._plugin(name)
+        if self._store is None:
+            return {}, plugin.revision
+        row = (await self._rows()).get(name, Switch())
+        return self._opened(name, row.sealed), row.revision
+
+    async def save(
+        self, name: str, values: Mapping[str, Any], *, changed: Iterable[str], expected: int | None = None
+    ) -> None:
+        """Keep `values` as all that is saved of a plugin's settings, and restart it with them everywhere.
+
+        Raises Refused 412 when its row is no longer at the revision that is `expected`.
+        """
+        plugin = self._plugin(name)
         if self._store is None:
             await self._whole(self._renew(plugin, values))
             return
-        await self._store.write(partial(switches.save_settings, name=name, values=values))
+        unit = partial(switches.save_settings, name=name, values=values, changed=changed, expected=expected)
+        await self._store.write(unit)
         await self._catch_up(plugin)
+
+    async def model_of(self, name: str) -> type[BaseModel]:
+        """The class of a plugin's settings; one that is switched off is imported for it. Raises Refused 404 and 409."""
+        plugin = self._plugin(name)
+        if plugin.settings_model is None:
+            if not plugin.listed:
+                raise self._not_listed(name)
+            try:
+                plugin.settings_model = await self.on_thread(name, partial(model_named, self.config.entry_point(name)))
+            except CannotLoad as exc:
+                text = f"{name} cannot be loaded, so nobody knows its settings: {exc}"
+                raise conflict("plugin-not-loaded", text) from None
+        return plugin.settings_model
+
+    async def candidate(self, name: str, saved: Mapping[str, Any], services: ServicesFor) -> Running:
+        """An instance beside the running one, as it would be with these saved settings; nothing is asked of it yet.
+
+        Raises SettingsInvalid and CannotLoad.
+        """
+        beside = Plugin(name=name, offer=self._plugin(name).offer)
+        make = partial(build, beside, self.config, services, saved=saved, clock=self._clock)
+        return await self.on_thread(name, make)
+
+    async def ask_candidate(self, running: Running, hook: str) -> Answer | None:
+        """What a candidate answers to a hook without arguments; None when it does not implement it."""
+        one = running.hooks.get(hook)
+        return (await self._calls.ask((one,), POLICIES[hook].deadline, {}))[0] if one is not None else None
+
+    @property
+    def services_for(self) -> ServicesFor:
+        """What makes each plugin's services."""
+        return self._services
+
+    def text_key(self) -> bytes:
+        """With what texts that are not to be read are told apart, alike in every process of a district."""
+        return self._store.cipher.derive("plugin settings") if self._store is not None else self._key
 
     async def load(self) -> None:
         """Import, check and set up every enabled plugin, one after the other; none of them can make this fail."""
@@ -270,7 +328,7 @@ class Host:
         try:
             plugin.offer = discovery.the_one(self.config.entry_point(plugin.name), offers)
             make = partial(build, plugin, self.config, self._services, saved=saved, clock=self._clock)
-            plugin.running = await self._on_thread(plugin.name, make)
+            plugin.running = await self.on_thread(plugin.name, make)
         except SettingsInvalid as exc:
             plugin.problems, plugin.reason = tuple(exc.problems), f"its settings are wrong: {exc}"
         except CannotLoad as exc:
@@ -282,15 +340,16 @@ class Host:
             return
         log.warning("plugin_left_out", plugin=plugin.name, reason=plugin.reason)
 
-    async def _on_thread(self, name: str, make: Callable[[], Running]) -> Running:
+    async def on_thread(self, name: str, make: Callable[[], T]) -> T:
+        """What foreign code gives, on a thread of its own. Raises CannotLoad when it takes too long."""
         thread = PluginThreads(f"{name}-load", limit=1)
         try:
             done, _ = await asyncio.wait({thread.submit(make)}, timeout=self._load_seconds)
         finally:
             thread.close()
         for future in done:
-            running: Running = future.result()
-            return running
+            made: T = future.result()
+            return made
         raise CannotLoad(f"loading it took more than {self._load_seconds:g} s")
 
     async def _turn_on(self, plugin: Plugin, saved: Mapping[str, Any]) -> None:
@@ -393,13 +452,23 @@ class Host:
         return await self._store.read(switches.switches_of) if self._store is not None else {}
 
     def _saved(self, plugin: Plugin) -> dict[str, Any]:
+        return self._opened(plugin.name, plugin.sealed)
+
+    def _opened(self, name: str, sealed: str | None) -> dict[str, Any]:
         if self._store is None:
             return {}
         try:
-            return switches.opened(self._store.cipher, plugin.sealed)
+            return switches.opened(self._store.cipher, sealed)
         except (StoreError, orjson.JSONDecodeError) as exc:
-            log.error("saved_settings_unreadable", plugin=plugin.name, error=str(exc))
+            log.error("saved_settings_unreadable", plugin=name, error=str(exc))
             return {}
+
+    def _not_listed(self, name: str) -> Refused:
+        return conflict(
+            "plugin-not-enabled",
+            f"{name} is not among `enabled` in {self.config.source}. Add it with `homeroom plugins enable {name}` "
+            "and restart the server.",
+        )
 
     def _plugin(self, name: str) -> Plugin:
         plugin = self._plugins.get(name)

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 import pluggy
@@ -44,6 +45,8 @@ class HookFigures:
     max_ms: float
     breaker: BreakerState
     last_error: str | None
+    last_error_at: datetime | None
+    deadline_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +140,11 @@ def build(
     """
     found = discovery.load(config.entry_point(plugin.name))
     return set_up(plugin, found, config, services_for, saved=saved, clock=clock)
+
+
+def model_named(entry_point: str) -> type[BaseModel]:
+    """The class of the settings of an installed plugin, imported. Raises CannotLoad."""
+    return _settings_model(checked_class(discovery.load(entry_point)))
 
 
 def set_up(
@@ -257,4 +265,6 @@ def _figures(one: Implementation) -> HookFigures:
         max_ms=round(1000 * tally.longest, 3),
         breaker=one.breaker.state,
         last_error=tally.last_error,
+        last_error_at=tally.last_error_at,
+        deadline_seconds=POLICIES[one.hook].deadline,
     )

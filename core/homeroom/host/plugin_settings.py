@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from homeroom.host.config import PluginsConfig, SettingsProblem
 
 MASK = "***"
+SAVED = "saved settings"
 
 
 class NoSettings(BaseModel):
@@ -40,12 +41,13 @@ class Resolved:
 
 
 @dataclass(slots=True)
-class _Gathered:
-    """Values from every source, and where each came from."""
+class Gathered:
+    """Values from every source, and where each came from; `variables` names those of the environment that fix one."""
 
     values: dict[str, Any] = field(default_factory=dict, repr=False)
     origin: dict[str, str] = field(default_factory=dict)
     fixed: set[str] = field(default_factory=set)
+    variables: dict[str, str] = field(default_factory=dict)
     problems: list[SettingsProblem] = field(default_factory=list)
 
 
@@ -53,7 +55,7 @@ def resolve(
     config: PluginsConfig, name: str, model: type[BaseModel], saved: Mapping[str, Any] | None = None
 ) -> Resolved:
     """The settings of the plugin `name`, where `saved` is what an admin has saved. Raises SettingsInvalid."""
-    given = _gather(config, name, model, saved or {})
+    given = gather(config, name, model, saved or {})
     problems = given.problems
     told = {problem.field for problem in problems}
     try:
@@ -71,8 +73,9 @@ def resolve(
     return Resolved(model=made, fixed=frozenset(given.fixed), secrets=tuple(_secrets(made)))
 
 
-def _gather(config: PluginsConfig, name: str, model: type[BaseModel], saved: Mapping[str, Any]) -> _Gathered:
-    given = _Gathered()
+def gather(config: PluginsConfig, name: str, model: type[BaseModel], saved: Mapping[str, Any]) -> Gathered:
+    """What every source gives to the plugin `name`, before any of it is judged."""
+    given = Gathered()
     for key, value in config.section(name).items():
         given.origin[key] = config.source
         variable = _variable(value)
@@ -81,14 +84,16 @@ def _gather(config: PluginsConfig, name: str, model: type[BaseModel], saved: Map
         elif variable in config.environment:
             given.values[key] = config.environment[variable]
             given.fixed.add(key)
+            given.variables[key] = variable
         else:
             given.problems.append(_unset(config.source, name, key, variable))
     for key, value in saved.items():
         if key not in given.fixed:
-            given.values[key], given.origin[key] = value, "saved settings"
+            given.values[key], given.origin[key] = value, SAVED
     for key, variable, text in _from_environment(config, name, model):
         given.values[key], given.origin[key] = text, f"environment variable {variable}"
         given.fixed.add(key)
+        given.variables[key] = variable
     # What was found elsewhere after all is no problem any more.
     given.problems = [problem for problem in given.problems if problem.field not in given.values]
     for key in given.fixed:
@@ -171,7 +176,7 @@ def _field(model: type[BaseModel], key: str) -> FieldInfo | None:
     return None
 
 
-def _problem(error: Any, given: _Gathered, source: str, name: str, model: type[BaseModel]) -> SettingsProblem:
+def _problem(error: Any, given: Gathered, source: str, name: str, model: type[BaseModel]) -> SettingsProblem:
     file = given.origin.get(str(error["loc"][0]), source) if error["loc"] else source
     place = ".".join(str(part) for part in error["loc"]) or None
     if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:

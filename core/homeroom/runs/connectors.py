@@ -40,13 +40,13 @@ async def connector(host: Host, name: str) -> SisConnector:
     return found
 
 
-async def findings(source: SisConnector) -> list[Finding]:
+async def findings(source: SisConnector, *, seconds: float = CHECK_SECONDS) -> list[Finding]:
     """What a connector's own check finds wrong with its settings and rights; empty when everything is as it must be."""
     try:
-        async with asyncio.timeout(CHECK_SECONDS):
+        async with asyncio.timeout(seconds):
             return list(await source.check())
     except TimeoutError:
-        return [Finding(problem=f"the check took more than {CHECK_SECONDS:g} s", fix="See whether the SIS answers.")]
+        return [Finding(problem=f"the check took more than {seconds:g} s", fix="See whether the SIS answers.")]
     except SourceError as exc:
         return [Finding(problem=str(exc), fix="Put that right, then check again.")]
     except Exception as exc:  # noqa: BLE001 - foreign code, whose words may hold a secret

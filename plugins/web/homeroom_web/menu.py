@@ -59,7 +59,11 @@ OFFICE = Room(
 ADMIN = Room(
     "/admin",
     to_say("Administration"),
-    (Link("/admin/plugins", to_say("Plugins"), DISTRICT, to_say("What runs, why one is out, and its switch")),),
+    (
+        Link("/admin/plugins", to_say("Plugins"), DISTRICT, to_say("What runs, why one is out, and its switch")),
+        Link("/admin/sync", to_say("Sync"), DISTRICT, to_say("Rosters in, attendance out, and what waits for you")),
+        Link("/admin/health", to_say("System health"), DISTRICT, to_say("Every part, and the last hour in charts")),
+    ),
 )
 ROOMS = (OFFICE, ADMIN)
 TOP = (

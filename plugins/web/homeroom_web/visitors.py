@@ -27,12 +27,13 @@ class NotSignedIn(Exception):
 
 
 class Failed(Exception):
-    """A route refused; the text is the route's own, fit for a page."""
+    """A route refused; the text is the route's own, fit for a page. `errors` says by field what is wrong."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, errors: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.errors = dict(errors or {})
 
 
 @dataclass(slots=True)
@@ -85,17 +86,19 @@ class Visitors:
             await self._services.kv.delete(_key(visitor.cookie))
 
     async def ask(
-        self, visitor: Visitor, method: str, path: str, json: Any = None, *, version: int | None = None
+        self,
+        visitor: Visitor,
+        method: str,
+        path: str,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ApiAnswer:
-        """What a route answers to a visitor; tokens that have run out are renewed. Raises NotSignedIn.
-
-        `version` is the one that was read of what is to be changed.
-        """
-        answer = await self._ask(method, path, visitor.session.access, json, version)
+        """What a route answers to a visitor; tokens that have run out are renewed. Raises NotSignedIn."""
+        answer = await self._ask(method, path, visitor.session.access, json, headers)
         if answer.status != 401:  # noqa: PLR2004
             return answer
         await self._renew(visitor)
-        answer = await self._ask(method, path, visitor.session.access, json, version)
+        answer = await self._ask(method, path, visitor.session.access, json, headers)
         if answer.status == 401:  # noqa: PLR2004
             raise NotSignedIn
         return answer
@@ -132,9 +135,10 @@ class Visitors:
         await self._services.kv.set(_key(cookie), session.text(), ttl=self.seconds)
 
     async def _ask(
-        self, method: str, path: str, access: str, json: Any = None, version: int | None = None
+        self, method: str, path: str, access: str, json: Any = None, headers: Mapping[str, str] | None = None
     ) -> ApiAnswer:
-        return await call(self._services, method, f"/api/v1{path}", json=json, access=access, version=version)
+        whole = path if path.startswith("/health/") else f"/api/v1{path}"
+        return await call(self._services, method, whole, json=json, access=access, headers=headers)
 
 
 @dataclass(slots=True)
@@ -153,9 +157,28 @@ class Visitor:
         """What a route tells. Raises Failed and NotSignedIn."""
         return _told(await self.visitors.ask(self, "GET", path))
 
-    async def send(self, method: str, path: str, json: Any = None, *, version: int | None = None) -> Any:
-        """What a route answers to a change, of `version` where it asks for one. Raises Failed and NotSignedIn."""
-        return _told(await self.visitors.ask(self, method, path, {} if json is None else json, version=version))
+    async def send(
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        *,
+        version: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """What a route answers to a change, to the `version` that was read where it asks for one.
+
+        Raises Failed and NotSignedIn.
+        """
+        sent = {**(headers or {}), **({} if version is None else {"If-Match": f'"{version}"'})}
+        return _told(await self.visitors.ask(self, method, path, {} if json is None else json, sent))
+
+    async def file(self, path: str) -> ApiAnswer:
+        """What a route gives that is no JSON for a page. Raises Failed and NotSignedIn."""
+        answer = await self.visitors.ask(self, "GET", path)
+        if answer.status >= 400:  # noqa: PLR2004
+            _told(answer)
+        return answer
 
 
 async def call(
@@ -165,22 +188,22 @@ async def call(
     *,
     json: Any = None,
     access: str | None = None,
-    version: int | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> ApiAnswer:
     """What a route answers to the browser whose request this is: limits and the audit see its address."""
     kept = ("X-Forwarded-For", "User-Agent")
-    headers = {name: value for name in kept if (value := request.headers.get(name)) is not None}
+    sent = {name: value for name in kept if (value := request.headers.get(name)) is not None}
+    sent |= headers or {}
     if access is not None:
-        headers["Authorization"] = f"Bearer {access}"
-    if version is not None:
-        headers["If-Match"] = f'"{version}"'
-    return await services.api(method, path, headers=headers, json=json, client=request.remote_addr)
+        sent["Authorization"] = f"Bearer {access}"
+    return await services.api(method, path, headers=sent, json=json, client=request.remote_addr)
 
 
 def _told(answer: ApiAnswer) -> Any:
     found = orjson.loads(answer.body) if answer.body else {}
     if answer.status >= 400:  # noqa: PLR2004
-        raise Failed(answer.status, found.get("detail", ""))
+        errors = {one["field"]: one["message"] for one in found.get("errors") or ()}
+        raise Failed(answer.status, found.get("detail", ""), errors)
     return found
 
 
