@@ -16,6 +16,7 @@ from homeroom.api.classes import classes
 from homeroom.api.docs import docs
 from homeroom.api.guardians import guardians
 from homeroom.api.inside import InProcess
+from homeroom.api.jobs import jobs
 from homeroom.api.messages import messages
 from homeroom.api.notifications import notifications
 from homeroom.api.plugins import plugins
@@ -49,6 +50,7 @@ _BLUEPRINTS = (
     sync,
     queues,
     system,
+    jobs,
     docs,
     live,
 )
