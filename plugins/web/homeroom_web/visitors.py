@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,12 +27,13 @@ class NotSignedIn(Exception):
 
 
 class Failed(Exception):
-    """A route refused; the text is the route's own, fit for a page."""
+    """A route refused; the text is the route's own, fit for a page, and so is what is wrong with each field."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, errors: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.errors = errors
 
 
 @dataclass(slots=True)
@@ -84,13 +85,18 @@ class Visitors:
         finally:
             await self._services.kv.delete(_key(visitor.cookie))
 
-    async def ask(self, visitor: Visitor, method: str, path: str, json: Any = None) -> ApiAnswer:
-        """What a route answers to a visitor; tokens that have run out are renewed. Raises NotSignedIn."""
-        answer = await self._ask(method, path, visitor.session.access, json)
+    async def ask(
+        self, visitor: Visitor, method: str, path: str, json: Any = None, *, version: int | None = None
+    ) -> ApiAnswer:
+        """What a route answers to a visitor; tokens that have run out are renewed. Raises NotSignedIn.
+
+        `version` is that of what is changed, where the route asks which one was read.
+        """
+        answer = await self._ask(method, path, visitor.session.access, json, version)
         if answer.status != 401:  # noqa: PLR2004
             return answer
         await self._renew(visitor)
-        answer = await self._ask(method, path, visitor.session.access, json)
+        answer = await self._ask(method, path, visitor.session.access, json, version)
         if answer.status == 401:  # noqa: PLR2004
             raise NotSignedIn
         return answer
@@ -126,8 +132,10 @@ class Visitors:
     async def _keep(self, cookie: str, session: Session) -> None:
         await self._services.kv.set(_key(cookie), session.text(), ttl=self.seconds)
 
-    async def _ask(self, method: str, path: str, access: str, json: Any = None) -> ApiAnswer:
-        return await call(self._services, method, f"/api/v1{path}", json=json, access=access)
+    async def _ask(
+        self, method: str, path: str, access: str, json: Any = None, version: int | None = None
+    ) -> ApiAnswer:
+        return await call(self._services, method, f"/api/v1{path}", json=json, access=access, version=version)
 
 
 @dataclass(slots=True)
@@ -146,24 +154,42 @@ class Visitor:
         """What a route tells. Raises Failed and NotSignedIn."""
         return _told(await self.visitors.ask(self, "GET", path))
 
-    async def send(self, method: str, path: str, json: Any = None) -> Any:
-        """What a route answers to a change. Raises Failed and NotSignedIn."""
-        return _told(await self.visitors.ask(self, method, path, {} if json is None else json))
+    async def send(self, method: str, path: str, json: Any = None, *, version: int | None = None) -> Any:
+        """What a route answers to a change, of the version that was read. Raises Failed and NotSignedIn."""
+        return _told(await self.visitors.ask(self, method, path, {} if json is None else json, version=version))
+
+    async def file(self, path: str) -> ApiAnswer:
+        """A file that a route gives. Raises Failed and NotSignedIn."""
+        answer = await self.visitors.ask(self, "GET", path)
+        if answer.status >= 400:  # noqa: PLR2004
+            _told(answer)
+        return answer
 
 
-async def call(services: Services, method: str, path: str, *, json: Any = None, access: str | None = None) -> ApiAnswer:
+async def call(
+    services: Services,
+    method: str,
+    path: str,
+    *,
+    json: Any = None,
+    access: str | None = None,
+    version: int | None = None,
+) -> ApiAnswer:
     """What a route answers to the browser whose request this is: limits and the audit see its address."""
     kept = ("X-Forwarded-For", "User-Agent")
     headers = {name: value for name in kept if (value := request.headers.get(name)) is not None}
     if access is not None:
         headers["Authorization"] = f"Bearer {access}"
+    if version is not None:
+        headers["If-Match"] = f'"{version}"'
     return await services.api(method, path, headers=headers, json=json, client=request.remote_addr)
 
 
 def _told(answer: ApiAnswer) -> Any:
     found = orjson.loads(answer.body) if answer.body else {}
     if answer.status >= 400:  # noqa: PLR2004
-        raise Failed(answer.status, found.get("detail", ""))
+        errors = [(one["field"], one["message"]) for one in found.get("errors") or ()]
+        raise Failed(answer.status, found.get("detail", ""), errors)
     return found
 
 
