@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from quart import Blueprint, Response
@@ -41,7 +42,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
             refusal,
             student_id=student_id,
             name=await _name(visitor, student_id),
-            told=told or {},
+            told=defaultdict(str, told or {}),
             today=pages.services.today().isoformat(),
             **lists,
         )

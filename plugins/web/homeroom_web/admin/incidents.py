@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from quart import Blueprint, Response, request
@@ -89,7 +90,7 @@ def _add_one(blueprint: Blueprint, pages: Pages) -> None:
             incident=found,
             ids=ids,
             students=await names_of(visitor, ids),
-            told=told or {},
+            told=defaultdict(str, told or {}),
             today=pages.services.today().isoformat(),
         )
 
