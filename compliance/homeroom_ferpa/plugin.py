@@ -15,6 +15,7 @@ from homeroom_ferpa.access.routes import add_routes as add_access_routes
 from homeroom_ferpa.log.commands import audit_group
 from homeroom_ferpa.log.part import Log
 from homeroom_ferpa.log.routes import add_routes as add_log_routes
+from homeroom_ferpa.log.search_routes import add_routes as add_search_routes
 from homeroom_ferpa.reports import add_commands as add_reports_commands
 from homeroom_ferpa.reports import add_routes as add_reports_routes
 from homeroom_ferpa.research import Research, studies
@@ -73,6 +74,7 @@ class Ferpa:
         """What records officers, families and auditors ask for."""
         pages = Blueprint("ferpa", __name__)
         add_log_routes(pages, self.log)
+        add_search_routes(pages, self.log)
         add_access_routes(pages, self.access)
         add_rights_routes(pages, self.rights)
         add_watch_routes(pages, self.watch)

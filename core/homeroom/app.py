@@ -17,6 +17,7 @@ from homeroom.api.docs import docs
 from homeroom.api.emergencies import emergencies
 from homeroom.api.guardians import guardians
 from homeroom.api.inside import InProcess
+from homeroom.api.jobs import jobs
 from homeroom.api.messages import messages
 from homeroom.api.notifications import notifications
 from homeroom.api.plugin_settings import plugin_settings
@@ -57,6 +58,7 @@ _BLUEPRINTS = (
     sync,
     queues,
     system,
+    jobs,
     docs,
     live,
 )

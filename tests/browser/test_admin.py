@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, expect
@@ -37,7 +37,12 @@ def bundle(tmp_path: Path) -> Path:
 async def district(sqlite_url: str, bundle: Path) -> AsyncIterator[Server]:
     """The small world on a real socket, with a connector and a mail server that is not there."""
     migrate.upgrade(sqlite_url, {"accounts": Path(str(homeroom_accounts.__file__)).parent / "migrations"})
-    sections = {"accounts": CHEAP, "smtp": SMTP, "oneroster": {"source": str(bundle)}, "geofence": {}}
+    sections: dict[str, dict[str, Any]] = {
+        "accounts": CHEAP,
+        "smtp": SMTP,
+        "oneroster": {"source": str(bundle)},
+        "geofence": {},
+    }
     plugins = PluginsConfig(enabled=(*PLUGINS, "smtp", "oneroster", "geofence"), sections=sections)
     async with serving(settings_for(sqlite_url, plugins=plugins)) as server:
         await server.district.store.write(world.build)

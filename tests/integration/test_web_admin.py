@@ -7,6 +7,7 @@ import html
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def bundle(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def api(sqlite_url: str, bundle: Path) -> AsyncIterator[Served]:
-    sections = {"accounts": CHEAP, "smtp": SMTP, "oneroster": {"source": str(bundle)}}
+    sections: dict[str, dict[str, Any]] = {"accounts": CHEAP, "smtp": SMTP, "oneroster": {"source": str(bundle)}}
     async with served(sqlite_url, enabled=[*PLUGINS, "smtp", "oneroster"], sections=sections) as running:
         yield running
 
@@ -161,7 +162,10 @@ async def test_the_pages_own_settings_can_be_changed_on_a_page(admin: Browser) -
 
 
 async def test_groups_lists_and_json_are_filled_in_and_read_back(sqlite_url: str) -> None:
-    sections = {"accounts": CHEAP, "oidc": {"client_id": "us", "client_secret": CANARY, "preset": "google"}}
+    sections: dict[str, dict[str, Any]] = {
+        "accounts": CHEAP,
+        "oidc": {"client_id": "us", "client_secret": CANARY, "preset": "google"},
+    }
     names = [*PLUGINS, "oidc", "geofence", "ferpa"]
     async with served(sqlite_url, enabled=names, sections=sections) as api:
         admin = browser(api)

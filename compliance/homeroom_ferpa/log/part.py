@@ -12,7 +12,7 @@ from functools import partial
 import orjson
 
 from homeroom import AccessRequest, Connection, Event, Finding, Health, Outcome, Services, Transaction
-from homeroom_ferpa.log import rows, table
+from homeroom_ferpa.log import finding, rows, table
 from homeroom_ferpa.log.rows import SOURCES, text_of
 from homeroom_ferpa.log.sealing import Sealer
 from homeroom_ferpa.log.settings import LogSettings
@@ -110,6 +110,8 @@ class Log:
             await self._seal()
             self._turn.set()
             self._turn = asyncio.Event()
+            with contextlib.suppress(Exception):  # a search looks through what is not taken in yet
+                await finding.keep_up(self.services)
             now = self.services.clock.now()
             if self._seen is None or not timedelta(0) <= now - self._seen < _SEEN_EVERY:
                 self._seen = now

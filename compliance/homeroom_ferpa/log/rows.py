@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from homeroom import AccessRequest, Connection, Identity, Outcome, Transaction
+from homeroom_ferpa.log import finding
 
 JOURNAL, AUDIT = 1, 2
 """The byte that says of which table an entry's row is."""
@@ -127,8 +128,9 @@ def purge(tx: Transaction, ids: list[int]) -> int:
     for start in range(0, len(ids), _PURGED_AT_ONCE):
         some = ids[start : start + _PURGED_AT_ONCE]
         marks = ", ".join("?" * len(some))
-        found = tx.write_sql(f"DELETE FROM ferpa_audit WHERE id IN ({marks}) RETURNING id", some)  # noqa: S608 - marks only
+        found = tx.write_sql(f"DELETE FROM ferpa_audit WHERE id IN ({marks}) RETURNING id, student_ids", some)  # noqa: S608 - marks only
         if found:
+            finding.forget(tx, found)
             tx.journal(PURGED, data={"entries": sorted(row[0] for row in found)})
             gone += [row[0] for row in found]
     return len(gone)

@@ -11,7 +11,7 @@ from quart import Blueprint
 from homeroom.api.operation import Answer, Body, Call, Query, Target, operation
 from homeroom.api.paging import PageQuery, cursor_of
 from homeroom.api.reach import check_school, schools_of
-from homeroom.notify import choices, reading
+from homeroom.notify import choices, limits, reading
 from homeroom.notify.outbox import STATES
 from homeroom.notify.reading import Shown, Wanted
 from homeroom.notify.schools import Schools
@@ -89,6 +89,7 @@ class MessageQuery(PageQuery):
     student_id: str | None = None
     state: str | None = _STATE
     kind: str | None = Field(default=None, max_length=40)
+    channel: str | None = Field(default=None, max_length=20)
     since: date | None = Field(default=None, alias="from")
     until: date | None = Field(default=None, alias="to")
 
@@ -115,6 +116,38 @@ class MoreMessages(Body):
     school_id: str = Field(min_length=1, max_length=64)
     channel: str = Field(min_length=1, max_length=20, examples=["sms"])
     messages: int = Field(ge=1, le=100_000)
+
+
+class ChannelLimit(Answer):
+    """One channel of a school's day: what has gone, what may go, and what waits because the limit is reached.
+
+    `reached_at` is when the brake went on; it is null again once an administrator has let more through.
+    """
+
+    channel: str = Field(examples=["sms"])
+    sent: int
+    segments: int
+    cost: float
+    limit: int = Field(description="Of messages in a day, with what was let through.")
+    most_cost: float | None = Field(default=None, description="What a school may spend in a day; null: anything.")
+    let_through: int
+    held: int
+    reached_at: AwareDatetime | None = None
+
+
+class SchoolLimits(Answer):
+    """A school that the caller administers, and how far its day's limits are used up."""
+
+    school_id: str
+    school: str
+    day: date
+    channels: list[ChannelLimit]
+
+
+class LimitList(Answer):
+    """The schools, by name."""
+
+    items: list[SchoolLimits]
 
 
 class LetThrough(Answer):
@@ -175,6 +208,7 @@ async def list_messages(call: Call, query: MessageQuery) -> MessageList:
         student_id=query.student_id,
         states=[state for state in states if state],
         kind=query.kind,
+        channel=query.channel,
         since=query.since,
         until=query.until,
         after=query.after(2),
@@ -231,6 +265,15 @@ async def show_digest(call: Call, query: SchoolDayQuery) -> Digest:
     call.discloses({one.student_id for one in problems if one.student_id}, fields=("message",), rows=len(problems))
     items = [SentMessage.model_validate(one) for one in problems]
     return Digest(school_id=query.school_id, day=day, counts=counts, problems=items)
+
+
+@messages.get("/limits")
+@operation("notify.read", answers=LimitList)
+async def show_limits(call: Call) -> LimitList:
+    """The schools that the caller administers, with what has gone today and what the limits hold back."""
+    within, settings, now = schools_of(call, "notify.read"), call.district.settings, now_utc()
+    found = await call.read(lambda c: limits.standing(c, settings, within=within, now=now))
+    return LimitList(items=[SchoolLimits.model_validate(one) for one in found])
 
 
 @messages.post("/limits")

@@ -54,6 +54,7 @@ class Wanted:
     recipient_id: str | None = None
     states: Sequence[str] = ()
     kind: str | None = None
+    channel: str | None = None
     since: date | None = None
     until: date | None = None
     after: Sequence[str] | None = None
@@ -116,6 +117,7 @@ def messages(connection: Connection, wanted: Wanted) -> tuple[list[Shown], tuple
         (table.student_id, wanted.student_id),
         (table.recipient_id, wanted.recipient_id),
         (table.kind, wanted.kind),
+        (table.channel, wanted.channel),
     ):
         if value is not None:
             query = query.where(column == value)

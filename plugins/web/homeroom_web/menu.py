@@ -63,6 +63,11 @@ ADMIN = Room(
         Link("/admin/plugins", to_say("Plugins"), DISTRICT, to_say("What runs, why one is out, and its switch")),
         Link("/admin/sync", to_say("Sync"), DISTRICT, to_say("Rosters in, attendance out, and what waits for you")),
         Link("/admin/health", to_say("System health"), DISTRICT, to_say("Every part, and the last hour in charts")),
+        Link("/admin/messages", to_say("Messages"), STAFF, to_say("What was sent to whom, and what became of it")),
+        Link("/admin/rules", to_say("Rules"), STAFF, to_say("Who is told of what, with a preview, and the texts")),
+        Link("/admin/compliance", to_say("Compliance"), STAFF, to_say("Requests and deadlines that the law sets")),
+        Link("/admin/audit", to_say("Audit log"), DISTRICT, to_say("Who has looked at whose record, with proof")),
+        Link("/admin/jobs", to_say("Jobs"), DISTRICT, to_say("What runs in the background, and when next")),
     ),
 )
 ROOMS = (OFFICE, ADMIN)
@@ -73,14 +78,19 @@ TOP = (
     Link("/office/emergency", to_say("Emergency roll"), TEACHER),
     Link(ADMIN.path, ADMIN.name, DISTRICT),
     Link(OFFICE.path, OFFICE.name, STAFF),
+    Link(ADMIN.path, ADMIN.name, STAFF),
     Link("/children", to_say("My children"), GUARDIAN),
 )
 """At the top of every page; the first that is shown is where somebody comes to who has signed in."""
 
 
 def shown(links: Iterable[Link], visitor: Visitor) -> list[Link]:
-    """Those for somebody with the visitor's roles."""
-    return [link for link in links if any(visitor.has(role) for role in link.roles)]
+    """Those for somebody with the visitor's roles, each page once."""
+    found: dict[str, Link] = {}
+    for link in links:
+        if any(visitor.has(role) for role in link.roles):
+            found.setdefault(link.path, link)
+    return list(found.values())
 
 
 def room_of(path: str) -> Room | None:

@@ -62,6 +62,8 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._environment.filters["translated"] = _translated
+        self._environment.filters["twice"] = lambda codes: [(code, code) for code in codes]
 
     def render(self, template: str, *, visitor: Visitor | None = None, status: int = 200, **values: Any) -> Response:
         """A page in the browser's language."""
@@ -118,6 +120,11 @@ class Pages:
             return None
         refusal = Failed(FORBIDDEN, language().say("This came from another site's page, so nothing was done."))
         return self.problem(refusal)
+
+
+def _translated(words: Mapping[str, str], say: Callable[[str], str]) -> list[tuple[str, str]]:
+    """What can be chosen, each code with its word in the browser's language."""
+    return [(code, say(word)) for code, word in words.items()]
 
 
 def language() -> Words:

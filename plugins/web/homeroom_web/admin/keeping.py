@@ -1,0 +1,64 @@
+"""How long records are kept: legal holds, and what the schedule would delete or deletes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quart import Blueprint, Response
+
+from homeroom_web.admin.common import accepted, filled, given, lawful, names_of, page, part
+from homeroom_web.pages import Pages, go
+from homeroom_web.visitors import Failed, Visitor
+
+
+def add_routes(blueprint: Blueprint, pages: Pages) -> None:
+    """`/admin/compliance/keeping`."""
+
+    async def show(
+        visitor: Visitor,
+        told: dict[str, str] | None = None,
+        refusal: Failed | None = None,
+        purge: dict[str, Any] | None = None,
+    ) -> Response:
+        holds = (await visitor.get("/compliance/holds"))["items"]
+        ids = [one["student_id"] for one in [*holds, *(purge["skipped"] if purge else [])]]
+        return page(
+            pages,
+            "admin/compliance_keeping.html",
+            visitor,
+            refusal,
+            holds=holds,
+            purge=purge,
+            told=told or {"student_id": "", "reference": ""},
+            students=await names_of(visitor, (one for one in ids)),
+        )
+
+    async def keeping(visitor: Visitor) -> Response:
+        return await show(visitor)
+
+    async def hold(visitor: Visitor) -> Response:
+        told = await filled(("student_id", "reference"))
+        try:
+            await visitor.send("POST", "/compliance/holds", given(told))
+        except Failed as refusal:
+            return await show(visitor, told, accepted(refusal))
+        return go("/admin/compliance/keeping")
+
+    async def lift(visitor: Visitor, hold_id: str) -> Response:
+        await visitor.send("POST", f"/compliance/holds/{part(hold_id)}/lift")
+        return go("/admin/compliance/keeping")
+
+    async def purge(visitor: Visitor) -> Response:
+        told = await filled(("do", "sure"))
+        dry = not (told["do"] == "delete" and told["sure"])
+        try:
+            found = (await visitor.send("POST", "/compliance/retention", {"dry_run": dry}))["item"]
+        except Failed as refusal:
+            return await show(visitor, refusal=accepted(refusal))
+        return await show(visitor, purge=found | {"dry": dry, "unsure": dry and told["do"] == "delete"})
+
+    path = "/admin/compliance/keeping"
+    blueprint.get(path, endpoint="compliance_keeping")(lawful(pages, keeping))
+    blueprint.post(f"{path}/holds", endpoint="compliance_hold")(lawful(pages, hold))
+    blueprint.post(f"{path}/holds/<hold_id>/lift", endpoint="compliance_lift")(lawful(pages, lift))
+    blueprint.post(f"{path}/run", endpoint="compliance_purge")(lawful(pages, purge))
