@@ -5,6 +5,8 @@ const place = document.getElementById("waiting");
 const words = Object.fromEntries(
   [...document.getElementById("check-in-words").content.querySelectorAll("[data-word]")].map((one) => [one.dataset.word, one.textContent]),
 );
+const outcomes = [];  // told once and gone from the device, so they stay on the page until it is left
+let turn = Promise.resolve();
 const isShell = !place.hasAttribute("data-person");
 
 function line(text, kind) {
@@ -49,7 +51,7 @@ async function show(why) {
   const parts = [];
   for (const entry of await checkIns.all()) {
     if (entry.owner && entry.owner !== me) continue;
-    if (entry.told) { parts.push(...outcome(entry)); await checkIns.remove(entry); }
+    if (entry.told) { outcomes.push(...outcome(entry)); await checkIns.remove(entry); }
     else if (!entry.owner && place.dataset.person) parts.push(...unclaimed(entry));
     else parts.push(line(say("kept", entry.occurred_at), "outcome"));
   }
@@ -62,10 +64,15 @@ async function show(why) {
     parts.push(row);
   }
   if (why === "later") parts.push(line(words.later));
-  place.replaceChildren(...parts);
+  place.replaceChildren(...outcomes, ...parts);
 }
 
-const refresh = async () => { await show(); await show(await checkIns.send()); };
+async function sendAndShow() {
+  await show();
+  await show(await checkIns.send());
+}
+
+const refresh = () => (turn = turn.then(sendAndShow).catch(() => {}));  // one after the other
 
 function full() {
   place.replaceChildren(line(words.full, "problem"));
