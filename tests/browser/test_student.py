@@ -14,7 +14,7 @@ import homeroom_accounts
 from homeroom import Credentials, PasswordSet
 from homeroom.host import PluginsConfig
 from homeroom.store import migrate
-from tests.services import camera, world
+from tests.services import axe, camera, world
 from tests.services.browsing import PASSWORD, PLUGINS
 from tests.services.front import CHEAP
 from tests.services.server import Server, serving, settings_for
@@ -400,3 +400,42 @@ async def test_the_pages_can_be_installed(phone: Phone) -> None:
     assert '"name":"Homeroom"' in told["data"]
     found = await devtools.send("Page.getInstallabilityErrors")
     assert [one for one in found["installabilityErrors"] if one["errorId"] != "in-incognito"] == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+async def test_none_of_a_students_pages_shuts_anybody_out(
+    school: Server, chromium: Browser, axe_script: str, pictured: Picture, *, dark: bool
+) -> None:
+    phone = await _phone(chromium, school, color_scheme="dark" if dark else "light")
+    teacher = Teacher(school, phone.page.context)
+    await teacher.opens()
+    wrong: dict[str, list[str]] = {}
+
+    async def looks(name: str) -> None:
+        if found := await axe.violations(phone.page, axe_script):
+            wrong[name] = found
+        await pictured(phone.page, f"student-{name}-{'dark' if dark else 'light'}")
+
+    await phone.signs_in("dan")
+    await phone.is_ready()
+    await phone.page.get_by_role("button", name="Scan with the camera").click()
+    await expect(phone.page.locator("#scanner [role=status]")).not_to_be_empty()
+    await looks("check-in")
+    await phone.page.context.set_offline(offline=True)
+    await phone.types((await teacher.shows())["code"])
+    await phone.shows("is kept on this device")
+    await looks("offline")
+    await phone.page.context.set_offline(offline=False)
+    await phone.shows("Waiting for review by your teacher.")
+    await looks("sent")
+    await phone.page.goto(f"{school.url}/check-in")
+    await phone.types("000000")
+    await expect(phone.page.locator(".outcome")).to_contain_text("You had checked in already")
+    await looks("already")
+    await phone.page.goto(f"{school.url}/days")
+    await looks("days")
+    await phone.page.locator(f'a[href="/days/{world.TODAY}"]').click()
+    await expect(phone.page.get_by_role("table")).to_contain_text("Biology")
+    await looks("day")
+    assert phone.complaints == []
+    assert wrong == {}

@@ -44,7 +44,7 @@ async def outcome_of(visitor: Visitor, record: Mapping[str, Any], *, client_id: 
         return Outcome(words.say("You are marked already"), [marked])
     at = _time(record["occurred_at"] or record["recorded_at"], zone)
     first = words.say("Checked in at {time}.", time=at)
-    if record["client_id"] != client_id:
+    if (record["client_id"] or "") != client_id:
         first = words.say("You had checked in already, at {time}. That stays as it is.", time=at)
     lines = [*await _status(visitor, record, zone), first, *_how(record), *_waits_for(record)]
     return Outcome(_heading(record), lines)
