@@ -219,6 +219,7 @@ async def test_a_code_typed_without_a_network_is_sent_when_it_is_back(
     await phone.page.context.set_offline(offline=False)
 
     await phone.shows("Waiting for review by your teacher. It was made without a network and sent later.")
+    await expect(phone.page.get_by_role("heading", level=1)).to_have_text("The network is back")
     await pictured(phone.page, "student-sent")
     record = (await teacher.has())["dan"]
     assert (record["status"], record["needs_review"]) == ("present", True)

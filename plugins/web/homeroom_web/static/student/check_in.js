@@ -33,7 +33,10 @@ function outcome(entry) {
   if (entry.told.outcome === "too-old") return [line(say("too-old", entry.occurred_at), "problem")];
   const heading = document.createElement("h2");
   heading.textContent = entry.told.heading;
-  return [heading, ...entry.told.lines.map((text) => line(text, entry.told.good ? "outcome" : "problem"))];
+  const told = document.createElement("div");
+  told.className = entry.told.good ? "outcome" : "problem";
+  told.append(...entry.told.lines.map((text) => line(text)));
+  return [heading, told];
 }
 
 // An entry that was made while nobody was signed in: its owner is asked for.
@@ -64,6 +67,7 @@ async function show(why) {
     parts.push(row);
   }
   if (why === "later") parts.push(line(words.later));
+  if (isShell && outcomes.length) document.querySelector("h1").textContent = words.back;
   place.replaceChildren(...outcomes, ...parts);
 }
 
