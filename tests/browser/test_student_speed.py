@@ -53,7 +53,7 @@ async def test_the_page_for_checking_in_is_small_and_soon_ready_on_a_slow_phone(
     state: Any = await known.storage_state()
     sizes = []
     for workers in ("block", "allow"):
-        context = await chromium.new_context(storage_state=state, service_workers=workers)  # type: ignore[arg-type]
+        context = await chromium.new_context(storage_state=state, service_workers=workers)
         page, taken = await _slow(context)
         cold = await _ready(page, f"{school.url}/check-in")
         size = sum(taken)

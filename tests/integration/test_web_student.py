@@ -24,7 +24,7 @@ GROUNDS = {"areas": {"*": {"kind": "circle", "lat": 40.0, "lon": -74.0, "radius_
 
 @pytest.fixture
 async def api(sqlite_url: str) -> AsyncIterator[Served]:
-    sections = {"accounts": CHEAP, "geofence": GROUNDS}
+    sections: dict[str, Any] = {"accounts": CHEAP, "geofence": GROUNDS}
     async with served(sqlite_url, enabled=(*PLUGINS, "geofence"), sections=sections) as running:
         yield running
 
@@ -294,7 +294,7 @@ async def test_the_manifest_names_the_district(sqlite_url: str) -> None:
         sizes = {(one["sizes"], one["purpose"]) for one in manifest["icons"]}
         assert sizes == {(size, purpose) for size in ("192x192", "512x512") for purpose in ("any", "maskable")}
         for icon in manifest["icons"]:
-            picture = await (await api.get(icon["src"])).get_data()
+            picture = await (await api.get(icon["src"])).get_data(as_text=False)
             width, height = int.from_bytes(picture[16:20]), int.from_bytes(picture[20:24])
             assert (picture[:4], f"{width}x{height}") == (b"\x89PNG", icon["sizes"])
 
@@ -327,9 +327,9 @@ async def test_a_file_is_asked_for_again_without_its_version_and_sent_again_only
     ("accepted", "coding"), [("gzip, br", "gzip"), ("br", None), ("", None), ("gzip;q=0", None), ("*", "gzip")]
 )
 async def test_a_text_is_sent_compressed_to_who_can_read_that(api: Served, accepted: str, coding: str | None) -> None:
-    plain = await (await api.get("/static/web.css")).get_data()
+    plain = await (await api.get("/static/web.css")).get_data(as_text=False)
     answer = await api.get("/static/web.css", headers={"Accept-Encoding": accepted})
-    content = await answer.get_data()
+    content = await answer.get_data(as_text=False)
     assert (answer.headers.get("Content-Encoding"), answer.headers["Vary"]) == (coding, "Accept-Encoding")
     assert (gzip.decompress(content) if coding else content) == plain
     other = await api.get("/static/web.css", headers={"Accept-Encoding": "identity" if coding else "gzip"})
