@@ -19,6 +19,7 @@ from tests.services.families import Families, on_monday
 
 _USED: dict[str, set[str]] = defaultdict(set)
 _MISSING: set[str] = set()
+_FIGURES: list[str] = []
 _SERVICES = ("SQLite", "PostgreSQL", "Redis")
 # The same examples every time; no test fails because a machine is busy; a fixture may be shared by a test's examples.
 settings.register_profile(
@@ -58,11 +59,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             _USED[str(value)].add(report.nodeid)
         elif key == "missing":
             _MISSING.add(str(value))
+        elif key == "figure" and report.when == "call":
+            _FIGURES.append(str(value))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     counts = ", ".join(f"{len(_USED[name])} on {name}" for name in _SERVICES)
     terminalreporter.write_line(f"tests that ran on a real service: {counts}")
+    for figure in _FIGURES:
+        terminalreporter.write_line(f"measured: {figure}")
     for reason in sorted(_MISSING):
         terminalreporter.write_line(f"left out: {reason}", yellow=True)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from playwright.async_api import Browser, Page, async_playwright
 from tests.services import axe
 from tests.services.run import NotHere
 
+Launch = Callable[..., Awaitable[Browser]]
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
 _FOLDER = "HOMEROOM_SCREENSHOTS"
@@ -20,17 +23,27 @@ _FOLDER = "HOMEROOM_SCREENSHOTS"
 
 
 @pytest.fixture
-async def chromium(record_property: Callable[[str, object], None]) -> AsyncIterator[Browser]:
-    """A browser of the machine's own."""
+async def launch(record_property: Callable[[str, object], None]) -> AsyncIterator[Launch]:
+    """Starts a browser of the machine's own, with flags beside the usual ones."""
     path = next(filter(None, map(shutil.which, _NAMES)), None)
     if path is None:
         record_property("missing", "pages in a browser: there is no Chromium here")
         pytest.skip("no Chromium")
-    flags = [*_FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=flags)
-        yield browser
-        await browser.close()
+    usual = [*_FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    async with async_playwright() as playwright, contextlib.AsyncExitStack() as started:
+
+        async def start(*flags: str) -> Browser:
+            browser = await playwright.chromium.launch(executable_path=path, args=[*usual, *flags])
+            started.push_async_callback(browser.close)
+            return browser
+
+        yield start
+
+
+@pytest.fixture
+async def chromium(launch: Launch) -> Browser:
+    """A browser of the machine's own."""
+    return await launch()
 
 
 @pytest.fixture

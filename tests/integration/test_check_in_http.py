@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from quart import Response
 
 from homeroom.attendance.statistics import recount
@@ -189,6 +190,27 @@ async def test_a_check_in_made_without_a_network_is_kept_for_review(api: Served)
         await comes(api, session, code=WRONG, occurred_at=iso(began - timedelta(days=2))), 422, "occurred-too-long-ago"
     )
     await refused(await comes(api, session, code=WRONG, occurred_at=iso(began)), 422, "code-wrong")
+
+
+@pytest.mark.parametrize("hours", [0, 3, 23])
+async def test_a_late_sent_check_in_is_judged_by_the_code_of_its_time_and_two_devices_give_one_record(
+    api: Served, hours: int
+) -> None:
+    session = await opened(api)
+    code, then = await code_of(api, session), now_utc()
+    sent = {"code": code, "occurred_at": iso(then)}
+    with time_machine.travel(then + timedelta(hours=hours, seconds=25), tick=True):
+        await refused(await comes(api, session, code=code), 422, "code-expired" if hours == 0 else "code-wrong")
+        phone, tablet = await asyncio.gather(
+            comes(api, session, client_id="phone", **sent), comes(api, session, client_id="tablet", **sent)
+        )
+        assert sorted((phone.status_code, tablet.status_code)) == [200, 201]
+        record = await phone.get_json()
+        assert await tablet.get_json() == record
+    assert (record["status"], record["needs_review"]) == ("present", True)
+    assert [entry["method"] for entry in record["evidence"]] == ["rotating_code", "late-sent"]
+    roll = await given(await api.get(f"~/sessions/{session['id']}/attendance", "teacher_a"))
+    assert [one["id"] for one in roll["items"]] == [record["id"]]
 
 
 async def test_a_body_of_the_wrong_shape_is_told_field_by_field(small_api: Served) -> None:

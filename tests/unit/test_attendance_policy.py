@@ -150,10 +150,16 @@ def test_without_a_moment_of_its_own_a_check_in_counts_now() -> None:
     assert moment(NOW, None, offline_hours=24).at == NOW
 
 
-@pytest.mark.parametrize("seconds", [-15, 0, 15, 119])
-def test_a_phone_whose_clock_is_a_little_off_checks_in_now(seconds: int) -> None:
+@pytest.mark.parametrize("seconds", [0, 15, 120])
+def test_a_phone_whose_clock_is_a_little_ahead_counts_from_now(seconds: int) -> None:
     found = moment(NOW, NOW + timedelta(seconds=seconds), offline_hours=24)
-    assert (found.at, found.offline) == (NOW, False)
+    assert (found.at, found.offline) == (NOW, True)
+
+
+@pytest.mark.parametrize("seconds", [1, 14, 60])
+def test_a_network_that_was_away_for_a_moment_only_was_away(seconds: int) -> None:
+    found = moment(NOW, NOW - timedelta(seconds=seconds), offline_hours=24)
+    assert (found.at, found.offline) == (NOW - timedelta(seconds=seconds), True)
 
 
 def test_a_clock_ten_minutes_ahead_is_told_so() -> None:

@@ -270,6 +270,34 @@ async def test_a_scan_shown_in_time_survives_a_slow_sign_in() -> None:
     assert await lesson.says(None, proof={"scan": answer["scan"]}) == "code-expired"
 
 
+async def test_an_offline_scan_is_judged_by_the_picture_of_its_time_whichever_way_a_clock_is_off() -> None:
+    lesson = Lesson()
+    proof = {"scan": token_in((await lesson.shows()).link)}
+    lesson.clock.move(7200)
+    told = {
+        seconds: await lesson.says(None, proof=proof, at=START + timedelta(seconds=seconds), offline=True)
+        for seconds in (-20, -10, 0, 10, 20)
+    }
+    assert told == {-20: "code-expired", -10: "accept", 0: "accept", 10: "accept", 20: "code-expired"}
+    assert await lesson.says(None, proof=proof, at=START - timedelta(seconds=10)) == "code-expired"
+
+
+async def test_a_receipt_vouches_for_no_moment_before_it_was_given() -> None:
+    lesson = Lesson()
+    _, answer = await lesson.exchanges({"session_id": OPEN.id, "token": token_in((await lesson.shows()).link)})
+    proof = {"scan": answer["scan"]}
+    lesson.clock.move(7200)
+    told = {
+        seconds: await lesson.says(None, proof=proof, at=START + timedelta(seconds=seconds), offline=True)
+        for seconds in (-1800, -11, -10, 0, 299, 300)
+    }
+    assert told == {
+        **dict.fromkeys((-1800, -11), "code-wrong"),
+        **dict.fromkeys((-10, 0, 299), "accept"),
+        300: "code-expired",
+    }
+
+
 async def test_a_receipt_cannot_be_made_longer() -> None:
     lesson = Lesson()
     _, answer = await lesson.exchanges({"session_id": OPEN.id, "token": token_in((await lesson.shows()).link)})

@@ -10,8 +10,6 @@ from typing import Any, Protocol
 from homeroom.store import Refused
 from homeroom.types import ClassSession, Evidence, Status, Verdict
 
-ONLINE = timedelta(seconds=15)
-"""A check-in that names a moment this close to the server's own is simply one made now."""
 SKEW = timedelta(minutes=2)
 """How far ahead of the server a phone's clock may be."""
 
@@ -139,15 +137,14 @@ def _refusal(rejects: Sequence[Evidence]) -> Refused:
 
 
 def moment(now: datetime, occurred_at: datetime | None, *, offline_hours: int) -> Moment:
-    """When a check-in counts from: the server's clock, unless it was made without a network a while ago.
+    """When a check-in counts from: the server's clock, unless it was made without a network.
 
-    Raises Refused for a moment in the future or longer ago than `offline_hours`.
+    Whatever names its own moment was made so, however short the gap was: its code may have ended meanwhile. Raises
+    Refused for a moment in the future or longer ago than `offline_hours`.
     """
-    if occurred_at is None or abs(now - occurred_at) <= ONLINE:
+    if occurred_at is None:
         return Moment(at=now, offline=False)
-    if occurred_at > now:
-        if occurred_at - now <= SKEW:
-            return Moment(at=now, offline=False)
+    if occurred_at - now > SKEW:
         raise Refused(
             422, "occurred-in-future", "`occurred_at` lies in the future. Please check the clock of this device."
         )
@@ -157,7 +154,7 @@ def moment(now: datetime, occurred_at: datetime | None, *, offline_hours: int) -
             "occurred-too-long-ago",
             f"A check-in can be sent up to {offline_hours} hours late. Please ask your teacher to mark you.",
         )
-    return Moment(at=occurred_at, offline=True)
+    return Moment(at=min(now, occurred_at), offline=True)
 
 
 def lateness(session: ClassSession, at: datetime) -> tuple[Status, int | None]:

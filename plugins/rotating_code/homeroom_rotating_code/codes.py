@@ -65,10 +65,15 @@ def age_of_token(secret: bytes, token: str, now: int, *, grace: int) -> Age:
     return "good" if now - grace <= step <= now else "expired"
 
 
-def age_of_receipt(secret: bytes, receipt: str, moment: datetime) -> Age:
-    """Whether `receipt` is one of this session's and still good."""
+def age_of_receipt(secret: bytes, receipt: str, moment: datetime, *, lasts: int | None = None) -> Age:
+    """Whether `receipt` is one of this session's and still good; with `lasts`, also that it existed at `moment`.
+
+    `lasts` is for how many seconds a receipt is good.
+    """
     expires = _number(receipt.removeprefix("r.").partition(".")[0])
     if expires is None or not hmac.compare_digest(receipt.encode(), receipt_of(secret, expires).encode()):
+        return "wrong"
+    if lasts is not None and moment.timestamp() < expires - lasts:
         return "wrong"
     return "good" if moment.timestamp() < expires else "expired"
 

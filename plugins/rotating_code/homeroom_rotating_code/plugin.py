@@ -125,7 +125,7 @@ class RotatingCode:
         if self._blocked and (wait := self._wait([key for key, _ in limits])):
             return self._too_many(wait)
         secret = self._secret(attempt.session.id)
-        age = self._age_of_scan(secret, scan, attempt.at) if scan is not None else self._age(secret, code, attempt)
+        age = self._age_of_scan(secret, scan, attempt) if scan is not None else self._age(secret, code, attempt)
         if age == "good":
             return self._evidence(Verdict.ACCEPT, "scanned in time" if scan is not None else "the code shown then")
         wait = await self._count(limits)
@@ -136,7 +136,7 @@ class RotatingCode:
     def _keep_scan(self, scan: Scan) -> ScanReceipt:
         secret = self._secret(scan.session_id)
         now = self.services.clock.now()
-        if self._age_of_token(secret, scan.token, now) != "good":
+        if self._age_of_token(secret, scan.token, now, offline=False) != "good":
             text = "That picture has changed already. Please scan the one that is shown now."
             raise Refused(422, "code-expired", text)
         until = now + timedelta(minutes=self.settings.scan_minutes)
@@ -156,16 +156,27 @@ class RotatingCode:
         remembered = int(codes.REMEMBERED.total_seconds() // self.settings.step_seconds)
         return codes.age_of_code(secret, digits, step, grace=grace, remembered=remembered, digits=self.settings.digits)
 
-    def _age_of_scan(self, secret: bytes, scan: Any, moment: datetime) -> codes.Age:
+    def _age_of_scan(self, secret: bytes, scan: Any, attempt: Attempt) -> codes.Age:
         if not isinstance(scan, str) or not scan.isascii():
             return "wrong"
-        if scan.startswith("r."):
-            return codes.age_of_receipt(secret, scan, moment)
-        return self._age_of_token(secret, scan, moment)
+        if not scan.startswith("r."):
+            return self._age_of_token(secret, scan, attempt.at, offline=attempt.offline)
+        # A receipt made now must not vouch for a moment before it, which only a late-sent check-in can name.
+        lasts = _MINUTE * self.settings.scan_minutes + self._tolerance if attempt.offline else None
+        return codes.age_of_receipt(secret, scan, attempt.at, lasts=lasts)
 
-    def _age_of_token(self, secret: bytes, token: str, moment: datetime) -> codes.Age:
-        step = codes.step_of(moment, self.settings.step_seconds)
-        return codes.age_of_token(secret, token, step, grace=self.settings.grace_steps) if token.isascii() else "wrong"
+    def _age_of_token(self, secret: bytes, token: str, moment: datetime, *, offline: bool) -> codes.Age:
+        if not token.isascii():
+            return "wrong"
+        step, grace = codes.step_of(moment, self.settings.step_seconds), self.settings.grace_steps
+        if offline:
+            step, grace = step + grace, 2 * grace
+        return codes.age_of_token(secret, token, step, grace=grace)
+
+    @property
+    def _tolerance(self) -> int:
+        """By how many seconds a phone's clock may differ where it is the one that told the time."""
+        return self.settings.step_seconds * self.settings.grace_steps
 
     def _limits(self, attempt: Attempt) -> list[tuple[str, int]]:
         session = attempt.session.id

@@ -10,12 +10,13 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from babel.dates import format_date
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, StrictUndefined
 from quart import Response, redirect, request
 
 from homeroom import Services
 from homeroom_web.menu import TOP, is_at, room_of, shown
 from homeroom_web.settings import WebSettings
+from homeroom_web.static_files import StaticFiles, VersionedTemplates
 from homeroom_web.visitors import COOKIE, Failed, NotSignedIn, Visitor, Visitors
 from homeroom_web.words import Words, words_for
 
@@ -55,8 +56,9 @@ class Pages:
         self.services = services
         self.visitors = visitors
         self.secure = secure
+        self.files = StaticFiles()
         self._environment = Environment(
-            loader=FileSystemLoader(Path(__file__).parent / "templates"),
+            loader=VersionedTemplates(Path(__file__).parent / "templates", self.files),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -78,6 +80,7 @@ class Pages:
             shown=shown,
             is_at=lambda link: is_at(link, request.path),
             day_name=lambda day: format_date(day, "EEE", locale=words.language),
+            long_day=lambda day: format_date(day, "full", locale=words.language),
             **values,
         )
         return Response(text, status, content_type="text/html; charset=utf-8")

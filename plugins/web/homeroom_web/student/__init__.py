@@ -6,9 +6,11 @@ from quart import Blueprint
 
 from homeroom_web.pages import Pages
 from homeroom_web.scans import Scans
-from homeroom_web.student import check_in
+from homeroom_web.student import check_in, days, late
 
 
 def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
     """All of them."""
     check_in.add_routes(blueprint, pages, scans)
+    late.add_routes(blueprint, pages)
+    days.add_routes(blueprint, pages)
