@@ -68,7 +68,7 @@ sign_in_attempts S: state_hash sealed | O: provider expires_at
 invitations O: id created_at expires_at used_at | S: token_hash | L: user_id created_by
 api_keys O: id name scopes created_at expires_at revoked | S: key_hash | L: created_by
 tickets S: token_hash data | O: purpose session_id expires_at uses_left | L: user_id
-attendance_codes O: org_id code title status edfi_category needs_document retired
+attendance_codes O: org_id code title status edfi_category needs_document for_families retired
 class_sessions O: id class_id school_id school_day period starts_at late_after_minutes methods require state
     O: closed_at roll_taken_at | L: opened_by closed_by
 attendance_records O: id client_id version | E: session_id class_id school_id school_day status code minutes_late
@@ -78,6 +78,7 @@ attendance_versions O: record_id version | E: session_id class_id school_day sta
 attendance_counts O: class_id school_day school_id present tardy absent excused
 absence_reports O: id | L: student_id reported_by decided_by | E: first_day last_day code state reported_at
     E: decided_at | T: reason
+absence_documents O: id report_id kind size | L: student_id sent_by | E: sent_at | T: content
 sync_runs O: id connector dry_run full state reason started_at finished_at added changed ended unchanged
     O: dead_letters kind approves findings judged_at phase noun done total rows_read | L: started_by released_by
 sync_checkpoints O: run_id noun cursor pulled total complete delta unreadable applied given moved

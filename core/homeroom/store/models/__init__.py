@@ -4,6 +4,7 @@ Models are unbound: a query runs on the connection that a unit of work or a read
 """
 
 from homeroom.store.models.attendance import (
+    AbsenceDocument,
     AbsenceReport,
     AttendanceCode,
     AttendanceCount,
@@ -82,6 +83,7 @@ TABLES: tuple[type[Table], ...] = (
     AttendanceVersion,
     AttendanceCount,
     AbsenceReport,
+    AbsenceDocument,
     SyncRun,
     SyncCheckpoint,
     StagedRow,
@@ -110,6 +112,7 @@ TABLES: tuple[type[Table], ...] = (
 
 __all__ = [
     "TABLES",
+    "AbsenceDocument",
     "AbsenceReport",
     "AcademicSession",
     "ApiKey",
