@@ -42,7 +42,7 @@ class Web:
         student.add_routes(blueprint, pages, scans)
         for room in (teacher, family, office, admin, rooms):
             room.add_routes(blueprint, pages)
-        return Routes(prefix="/", blueprint=blueprint)
+        return Routes(prefix="/", blueprint=blueprint, uploads=family.UPLOADS)
 
 
 async def _cached(response: Response) -> Response:

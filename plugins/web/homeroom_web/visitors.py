@@ -20,6 +20,8 @@ from homeroom import ApiAnswer, Services
 COOKIE = "homeroom"
 _RENEWING = 10.0  # seconds in which one process renews a session's tokens and the others wait for it
 _LOOKS = 50
+RIGHTS = "rights"
+"""Kept among the roles: guardians and eligible students, where the plugin that keeps the law runs."""
 
 
 class NotSignedIn(Exception):
@@ -67,7 +69,7 @@ class Visitors:
         cookie = secrets.token_urlsafe(32)
         me = await self._ask("GET", "/auth/me", tokens["access_token"])
         found = _told(me)
-        roles = sorted({role["role"] for role in found["roles"]})
+        roles = sorted({role["role"] for role in found["roles"]} | await self._rights(tokens["access_token"], found))
         session = Session(tokens["access_token"], tokens["refresh_token"], found["name"], roles)
         await self._keep(cookie, session)
         return cookie
@@ -84,13 +86,15 @@ class Visitors:
         finally:
             await self._services.kv.delete(_key(visitor.cookie))
 
-    async def ask(self, visitor: Visitor, method: str, path: str, json: Any = None) -> ApiAnswer:
+    async def ask(
+        self, visitor: Visitor, method: str, path: str, json: Any = None, *, version: int | None = None
+    ) -> ApiAnswer:
         """What a route answers to a visitor; tokens that have run out are renewed. Raises NotSignedIn."""
-        answer = await self._ask(method, path, visitor.session.access, json)
+        answer = await self._ask(method, path, visitor.session.access, json, version)
         if answer.status != 401:  # noqa: PLR2004
             return answer
         await self._renew(visitor)
-        answer = await self._ask(method, path, visitor.session.access, json)
+        answer = await self._ask(method, path, visitor.session.access, json, version)
         if answer.status == 401:  # noqa: PLR2004
             raise NotSignedIn
         return answer
@@ -126,8 +130,21 @@ class Visitors:
     async def _keep(self, cookie: str, session: Session) -> None:
         await self._services.kv.set(_key(cookie), session.text(), ttl=self.seconds)
 
-    async def _ask(self, method: str, path: str, access: str, json: Any = None) -> ApiAnswer:
-        return await call(self._services, method, f"/api/v1{path}", json=json, access=access)
+    async def _rights(self, access: str, me: Mapping[str, Any]) -> set[str]:
+        """Whether somebody has rights to a record that pages can show: one's children's, or one's own from 18 on."""
+        roles = {role["role"] for role in me["roles"]}
+        if "guardian" in roles:
+            answer = await self._ask("GET", "/compliance/log/keys", access)
+        elif "student" in roles:
+            answer = await self._ask("GET", f"/compliance/consents?student_id={me['id']}", access)
+        else:
+            return set()
+        return {RIGHTS} if answer.status == 200 else set()  # noqa: PLR2004
+
+    async def _ask(
+        self, method: str, path: str, access: str, json: Any = None, version: int | None = None
+    ) -> ApiAnswer:
+        return await call(self._services, method, f"/api/v1{path}", json=json, access=access, version=version)
 
 
 @dataclass(slots=True)
@@ -146,17 +163,34 @@ class Visitor:
         """What a route tells. Raises Failed and NotSignedIn."""
         return _told(await self.visitors.ask(self, "GET", path))
 
-    async def send(self, method: str, path: str, json: Any = None) -> Any:
-        """What a route answers to a change. Raises Failed and NotSignedIn."""
-        return _told(await self.visitors.ask(self, method, path, {} if json is None else json))
+    async def send(self, method: str, path: str, json: Any = None, *, version: int | None = None) -> Any:
+        """What a route answers to a change; `version` is the one that was read. Raises Failed and NotSignedIn."""
+        return _told(await self.visitors.ask(self, method, path, {} if json is None else json, version=version))
+
+    async def file(self, path: str) -> ApiAnswer:
+        """What a route gives that is no JSON for a page. Raises Failed and NotSignedIn."""
+        answer = await self.visitors.ask(self, "GET", path)
+        if answer.status >= 400:  # noqa: PLR2004
+            _told(answer)
+        return answer
 
 
-async def call(services: Services, method: str, path: str, *, json: Any = None, access: str | None = None) -> ApiAnswer:
+async def call(
+    services: Services,
+    method: str,
+    path: str,
+    *,
+    json: Any = None,
+    access: str | None = None,
+    version: int | None = None,
+) -> ApiAnswer:
     """What a route answers to the browser whose request this is: limits and the audit see its address."""
     kept = ("X-Forwarded-For", "User-Agent")
     headers = {name: value for name in kept if (value := request.headers.get(name)) is not None}
     if access is not None:
         headers["Authorization"] = f"Bearer {access}"
+    if version is not None:
+        headers["If-Match"] = f'"{version}"'
     return await services.api(method, path, headers=headers, json=json, client=request.remote_addr)
 
 
