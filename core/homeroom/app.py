@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 
 from quart import Quart, Response, g, request
 
 from homeroom.api import openapi, problem
-from homeroom.api.absences import absences
+from homeroom.api.absences import UPLOADS, absences
 from homeroom.api.accounts import accounts
 from homeroom.api.attendance import attendance
 from homeroom.api.auth import auth, tickets
@@ -30,6 +31,7 @@ from homeroom.api.substitutes import substitutes
 from homeroom.api.sync import sync
 from homeroom.api.sync_queues import queues
 from homeroom.api.system import system
+from homeroom.api.uploads import request_class
 from homeroom.district import District
 from homeroom.live.routes import live
 from homeroom.mounts import Mounts
@@ -83,10 +85,10 @@ def create_app(
     """
     district = district or District(settings or load_settings(), safe=safe)
     configure_logging(district.settings)
-    app = _app("homeroom", district)
+    app = _app("homeroom", district, uploads=UPLOADS)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
-    mounts = Mounts(lambda name: _app(name, district), district.is_on)
+    mounts = Mounts(lambda name, uploads: _app(name, district, uploads=uploads), district.is_on)
     mounts.core_words = frozenset(
         rule.rule.removeprefix("/api/v1/").partition("/")[0]
         for rule in app.url_map.iter_rules()
@@ -107,9 +109,10 @@ def create_app(
     return app
 
 
-def _app(name: str, district: District) -> Quart:
+def _app(name: str, district: District, *, uploads: Iterable[str] = ()) -> Quart:
     """A bare app with what the core's and every plugin's share: errors, limits, headers, measures."""
     app = Quart(name, static_folder=None)
+    app.request_class = request_class(district.settings.server, uploads)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = district.settings.server.max_body_bytes

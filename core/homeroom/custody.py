@@ -17,7 +17,7 @@ _COUNTED = """
 SELECT class_id, school_day, school_id, status, count(*) FROM attendance_records WHERE student_id = ?
 GROUP BY class_id, school_day, school_id, status
 """
-_OWN = ("attendance_versions", "attendance_records", "absence_reports", "notification_cases")
+_OWN = ("attendance_versions", "attendance_records", "absence_documents", "absence_reports", "notification_cases")
 
 
 class StoredCustody:

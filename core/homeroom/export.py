@@ -58,9 +58,10 @@ _COLUMNS = {
     "code,minutesLate,needsReview,origin,occurredAt,recordedAt,recordedBySourcedId,note,reason,version,validFrom",
     "attendanceVersions.csv": "recordId,version,sessionId,classSourcedId,schoolDay,studentSourcedId,status,code,"
     "minutesLate,needsReview,origin,recordedBySourcedId,note,reason,validFrom,validTo",
-    "attendanceCodes.csv": "orgSourcedId,code,title,status,edfiCategory,needsDocument,retired",
+    "attendanceCodes.csv": "orgSourcedId,code,title,status,edfiCategory,needsDocument,retired,forFamilies",
     "absenceReports.csv": "reportId,studentSourcedId,firstDay,lastDay,code,reason,state,reportedBySourcedId,"
     "reportedAt,decidedBySourcedId,decidedAt",
+    "absenceDocuments.csv": "documentId,reportId,studentSourcedId,kind,size,sentBySourcedId,sentAt,contentBase64",
 }
 _ONEROSTER = ("academicSessions", "classes", "courses", "demographics", "enrollments", "orgs", "roles", "users")
 _NOT_OURS = (
@@ -147,6 +148,7 @@ class _District:
         yield "attendanceVersions.csv", self._version_lines()
         yield "attendanceCodes.csv", self._code_lines()
         yield "absenceReports.csv", self._report_lines()
+        yield "absenceDocuments.csv", self._document_lines()
 
     def _rows(self, select: str) -> Iterator[Any]:
         for batch in batches(self._database, select):
@@ -281,11 +283,12 @@ class _District:
             )
 
     def _code_lines(self) -> Iterator[Row]:
-        for org, code, title, status, category, document, retired in self._rows(
-            "SELECT org_id, code, title, status, edfi_category, needs_document, retired FROM attendance_codes "
+        for org, code, title, status, category, document, retired, families in self._rows(
+            "SELECT org_id, code, title, status, edfi_category, needs_document, retired, for_families "
+            "FROM attendance_codes "
             "ORDER BY org_id, code"
         ):
-            yield self._orgs[org], code, title, status, category, bool(document), bool(retired)
+            yield self._orgs[org], code, title, status, category, bool(document), bool(retired), bool(families)
 
     def _report_lines(self) -> Iterator[Row]:
         for id_, student, first, last, code, reason, state, by, at, decider, decided in self._rows(
@@ -294,6 +297,12 @@ class _District:
         ):
             why, people = self._open(student, reason), (self._users[by], self._users[decider])
             yield id_, self._users[student], first, last, code, why, state, people[0], at, people[1], decided
+
+    def _document_lines(self) -> Iterator[Row]:
+        for id_, report, student, kind, size, by, at, content in self._rows(
+            "SELECT id, report_id, student_id, kind, size, sent_by, sent_at, content FROM absence_documents ORDER BY id"
+        ):
+            yield id_, report, self._users[student], kind, size, self._users[by], at, self._open(student, content)
 
     def _open(self, person: str, sealed: str | None) -> str | None:
         return self._connection.unseal_for(person, sealed)

@@ -35,10 +35,10 @@ class _Mount:
 class Mounts:
     """The ASGI app in front: sends a request below a plugin's prefix to that plugin, all else to the core.
 
-    `build` makes an app for a blueprint; `is_on` says whether a plugin is switched on now.
+    `build` makes an app for a plugin and its paths that take documents; `is_on` says whether a plugin is on now.
     """
 
-    def __init__(self, build: Callable[[str], Quart], is_on: Callable[[str], bool]) -> None:
+    def __init__(self, build: Callable[[str, Sequence[str]], Quart], is_on: Callable[[str], bool]) -> None:
         self._build = build
         self._is_on = is_on
         self._mounts: dict[str, _Mount] = {}
@@ -52,7 +52,8 @@ class Mounts:
         taken = self._mounts.get(prefix)
         if (taken and taken.plugin != plugin) or prefix.removeprefix("/api/v1/") in self.core_words:
             raise PrefixTaken(f"{prefix} is taken by {taken.plugin if taken else 'the core'}")
-        app = self._build(plugin)
+        below = prefix.rstrip("/")
+        app = self._build(plugin, [f"{below}{rule}" for rule in routes.uploads])
         app.register_blueprint(routes.blueprint, url_prefix=prefix if prefix != "/" else None)
         self._mounts = {key: kept for key, kept in self._mounts.items() if kept.plugin != plugin}
         self._mounts[prefix] = _Mount(plugin, prefix, app)

@@ -78,6 +78,7 @@ class ServerSettings(_Section):
     trusted_proxies: Names = []
     allowed_origins: Names = []
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
+    max_document_bytes: int = Field(default=5_242_880, ge=1024)
     max_page_size: int = Field(default=500, ge=1, le=10_000)
     requests_per_minute: int = Field(default=1200, ge=1)
 

@@ -344,11 +344,13 @@ class Routes:
     """Pages, webhooks or an API of a plugin.
 
     `prefix` is `/plugins/NAME`, `/api/v1/WORD` or `/`; the host refuses one already taken and answers 404 below it
-    while the plugin is switched off.
+    while the plugin is switched off. `uploads` are its rules that take a document, as in "/children/<id>/absence":
+    a request there may be larger than `[server] max_body_bytes`.
     """
 
     prefix: str
     blueprint: Blueprint
+    uploads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

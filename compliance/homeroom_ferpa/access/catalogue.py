@@ -70,7 +70,7 @@ substitutions O: id class_id day begins_at ends_at created_at revoked_at | S: to
     L: user_id created_by revoked_by
 api_keys O: id name scopes created_at expires_at revoked | S: key_hash | L: created_by
 tickets S: token_hash data | O: purpose session_id expires_at uses_left | L: user_id
-attendance_codes O: org_id code title status edfi_category needs_document retired
+attendance_codes O: org_id code title status edfi_category needs_document for_families retired
 class_sessions O: id class_id school_id school_day period starts_at late_after_minutes methods require state
     O: closed_at roll_taken_at | L: opened_by closed_by
 attendance_records O: id client_id version | E: session_id class_id school_id school_day status code minutes_late
@@ -82,6 +82,7 @@ absence_reports O: id | L: student_id reported_by decided_by | E: first_day last
     E: decided_at | T: reason
 emergencies O: id school_id school_day kind begun_at ended_at | L: begun_by ended_by
 emergency_words O: emergency_id number | L: student_id by | E: state at
+absence_documents O: id report_id kind size | L: student_id sent_by | E: sent_at | T: content
 sync_runs O: id connector dry_run full state reason started_at finished_at added changed ended unchanged
     O: dead_letters kind approves findings judged_at phase noun done total rows_read | L: started_by released_by
 sync_checkpoints O: run_id noun cursor pulled total complete delta unreadable applied given moved

@@ -43,6 +43,11 @@ _TABLES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (("first_day", "From"), ("last_day", "To"), ("code", "Code"), ("reason", "Reason"), ("state", "State")),
     ),
     (
+        "absence_documents",
+        "Documents sent with them (their bytes, in base64, are in the data for machines)",
+        (("sent_at", "When"), ("kind", "Kind"), ("size", "Bytes")),
+    ),
+    (
         "messages",
         "Messages sent",
         (

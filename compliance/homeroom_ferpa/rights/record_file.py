@@ -31,6 +31,7 @@ _VERSION = (
     *("valid_from", "valid_to"),
 )
 _REPORT = ("id", "first_day", "last_day", "code", "reason", "state", "reported_at", "decided_at")
+_DOCUMENT = ("id", "report_id", "kind", "size", "sent_at", "content")
 _MESSAGE = (
     *("id", "kind", "school_day", "audience", "recipient_id", "channel", "language", "state", "created_at", "content"),
 )
@@ -64,6 +65,9 @@ def gather(connection: Connection, services: Services, student_id: str) -> dict[
             "codes": _codes(connection, services, {row["school_id"]: row["school"] for row in found}),
             "attendance": found,
             "absence_reports": _rows(connection, "absence_reports", _REPORT, student_id, sealed=("reason",), hide=hide),
+            "absence_documents": _rows(
+                connection, "absence_documents", _DOCUMENT, student_id, sealed=("content",), hide=lambda value: value
+            ),
             "messages": _messages(connection, student_id, hide),
             "disclosures": _ledger(connection, student_id),
             "special_education_access": _special(connection, student_id),

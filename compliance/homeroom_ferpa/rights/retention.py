@@ -188,7 +188,7 @@ def _count(connection: Connection, services: Services, schedule: Retention) -> P
             continue
         found.students += 1
         found.add("attendance_records", rows)
-        for table in ("attendance_versions", "absence_reports", "notification_cases"):
+        for table in ("attendance_versions", "absence_documents", "absence_reports", "notification_cases"):
             found.add(table, connection.sql(f"SELECT count(*) FROM {table} WHERE student_id = ?", (student_id,))[0][0])  # noqa: S608 - constants
         for table in (*_WITH_THE_RECORD, "ledger_students"):
             text = f"SELECT count(*) FROM ferpa_{table} WHERE student_id = ?"  # noqa: S608 - constants

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 from typing import Literal
 
@@ -10,13 +14,33 @@ from quart import Blueprint, Response
 
 from homeroom.api.operation import Answer, Body, Call, Query, Target, operation
 from homeroom.api.paging import PageQuery, cursor_of
+from homeroom.api.problem import FieldError, Invalid
 from homeroom.attendance import absences as told
 from homeroom.attendance import codes as known
+from homeroom.attendance import documents
 from homeroom.auth.access import students_within
-from homeroom.store import Refused, Transaction, new_id
+from homeroom.store import Connection, Refused, Transaction, new_id
 from homeroom.types import Status
 
 absences = Blueprint("absences", __name__, url_prefix="/api/v1")
+UPLOADS = ("/api/v1/absence-reports/<report_id>/documents",)
+"""The routes that take a document."""
+
+
+class AbsenceDocument(Answer):
+    """A document that goes with a report; what it is was told from its own bytes. `size` is in bytes."""
+
+    id: str
+    kind: documents.Kind
+    size: int = Field(examples=[48_213])
+    sent_by: str
+    sent_at: AwareDatetime
+
+
+class NewDocument(Body):
+    """A PDF, JPEG or PNG in base64."""
+
+    content: str = Field(min_length=1, max_length=2**31, examples=["JVBERi0xLjcK"])
 
 
 class AbsenceReport(Answer):
@@ -33,6 +57,8 @@ class AbsenceReport(Answer):
     reported_at: AwareDatetime
     decided_by: str | None = None
     decided_at: AwareDatetime | None = None
+    needs_document: bool = Field(default=False, description="Whether its code asks for one.")
+    documents: list[AbsenceDocument] = []
 
 
 class AbsenceReportList(Answer):
@@ -73,6 +99,7 @@ class AttendanceCode(Answer):
     status: Status
     edfi_category: known.EdFiCategory
     needs_document: bool = False
+    for_families: bool = Field(default=True, description="Guardians may report an absence under it.")
     retired: bool = False
 
 
@@ -90,6 +117,7 @@ class CodeFields(Body):
     status: Status
     edfi_category: known.EdFiCategory
     needs_document: bool = False
+    for_families: bool = True
     retired: bool = False
 
 
@@ -124,10 +152,11 @@ async def report_absence(call: Call, student_id: str, body: NewAbsenceReport) ->
         last_day=body.last_day or body.first_day,
         code=body.code,
         reason=body.reason,
+        by_family=not call.me.has("school_admin", "district_admin"),
     )
 
     def unit(tx: Transaction) -> AbsenceReport:
-        return AbsenceReport.model_validate(told.report_absence(tx, report))
+        return _shown(tx, [told.report_absence(tx, report)])[0]
 
     return await call.create(unit)
 
@@ -151,9 +180,50 @@ async def list_reports(call: Call, query: ReportQuery) -> AbsenceReportList:
 async def decide_report(call: Call, report_id: str, body: Decision) -> AbsenceReport:
     """Approve or refuse. Approved, absences already marked on those days follow the code, and later ones will."""
     decision: Literal["approved", "refused"] = "approved" if body.decision.startswith("approve") else "refused"
-    absence = await call.write(lambda tx: told.decide(tx, report_id, decision, code=body.code))
+
+    def unit(tx: Transaction) -> AbsenceReport:
+        return _shown(tx, [told.decide(tx, report_id, decision, code=body.code)])[0]
+
+    absence = await call.write(unit)
     call.discloses([absence.student_id], fields=("absence",), rows=1)
-    return AbsenceReport.model_validate(absence)
+    return absence
+
+
+@absences.post("/absence-reports/<report_id>/documents")
+@operation(
+    "absence.report",
+    of=Target(report_id="report_id"),
+    body=NewDocument,
+    answers={201: AbsenceDocument},
+    problems=(409,),
+    idempotent=True,
+)
+async def add_document(call: Call, report_id: str, body: NewDocument) -> Response:
+    """Add a document to a report that waits for its decision; it is sealed, and read by the family and who decides."""
+    try:
+        data = base64.b64decode(body.content, validate=True)
+    except (binascii.Error, ValueError):
+        raise Invalid([FieldError(field="content", message="must be base64")]) from None
+    documents.check_size(data, call.district.settings.server.max_document_bytes)
+    document_id = new_id()
+
+    def unit(tx: Transaction) -> AbsenceDocument:
+        return AbsenceDocument.model_validate(
+            documents.attach(tx, document_id=document_id, report_id=report_id, data=data)
+        )
+
+    return await call.create(unit)
+
+
+@absences.get("/absence-reports/<report_id>/documents/<document_id>")
+@operation("absence.document", of=Target(report_id="report_id"), answers={200: "application/octet-stream"})
+async def read_document(call: Call, report_id: str, document_id: str) -> Response:
+    """A document as a file to be kept: no browser shows it in place."""
+    found = await call.read(lambda c: documents.content_of(c, report_id, document_id))
+    if call.place.student_id is not None:
+        call.discloses([call.place.student_id], fields=("absence_document",), rows=1)
+    headers = {"Content-Disposition": f'attachment; filename="{found.name}"', "X-Content-Type-Options": "nosniff"}
+    return Response(found.data, 200, headers=headers, content_type="application/octet-stream")
 
 
 @absences.get("/attendance-codes")
@@ -182,7 +252,25 @@ async def _page(call: Call, query: ReportQuery, *, student_id: str | None = None
     wanted = told.Wanted(
         student_id=student_id, within=within, state=query.state, after=after[0] if after else None, limit=size
     )
-    found, last = await call.read(lambda c: told.absences(c, wanted))
-    call.discloses({absence.student_id for absence in found}, fields=("absence",), rows=len(found))
-    items = [AbsenceReport.model_validate(absence) for absence in found]
+
+    def read(connection: Connection) -> tuple[list[AbsenceReport], str | None]:
+        found, last = told.absences(connection, wanted)
+        return _shown(connection, found), last
+
+    items, last = await call.read(read)
+    call.discloses({absence.student_id for absence in items}, fields=("absence",), rows=len(items))
     return AbsenceReportList(items=items, next=cursor_of((last,)) if last else None)
+
+
+def _shown(connection: Connection, found: Sequence[told.Absence]) -> list[AbsenceReport]:
+    """Reports with what is known of their documents."""
+    added = documents.documents_of(connection, [one.id for one in found])
+    asking = told.asking_for_documents(connection, found)
+    return [
+        AbsenceReport(
+            **asdict(one),
+            needs_document=one.id in asking,
+            documents=[AbsenceDocument.model_validate(document) for document in added.get(one.id, ())],
+        )
+        for one in found
+    ]

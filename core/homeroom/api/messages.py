@@ -22,6 +22,7 @@ from homeroom.store import models as m
 
 messages = Blueprint("messages", __name__, url_prefix="/api/v1/notifications")
 
+_TRIED = ("sending", "unknown", "accepted", "delivered", "failed")
 _STATE = Field(default=None, pattern=f"^({'|'.join((*STATES, 'problem'))})$", description='"problem": any to look at.')
 
 
@@ -80,6 +81,25 @@ class MessageList(Answer):
 
     items: list[SentMessage]
     next: str | None = None
+
+
+class MyMessage(SentMessage):
+    """A message to oneself with what it says."""
+
+    texts: dict[str, str] = Field(default={}, examples=[{"sms": "North School: Ana was marked absent today."}])
+
+
+class MyMessageList(Answer):
+    """A page of one's own messages, the newest first."""
+
+    items: list[MyMessage]
+    next: str | None = None
+
+
+class MyMessageQuery(PageQuery):
+    """Which of one's own messages: those that arrived, or all that were tried."""
+
+    tried: bool = False
 
 
 class MessageQuery(PageQuery):
@@ -290,12 +310,24 @@ async def raise_limit(call: Call, body: MoreMessages) -> LetThrough:
 
 
 @messages.get("/mine")
-@operation("notify.own", query=PageQuery, answers=MessageList)
-async def list_own(call: Call, query: PageQuery) -> MessageList:
-    """The messages that were sent to the caller, the newest first."""
-    states = ("accepted", "delivered")
-    wanted = Wanted(recipient_id=call.me.subject, states=states, after=query.after(2), limit=query.size())
-    return await _page(call, wanted)
+@operation("notify.own", query=MyMessageQuery, answers=MyMessageList)
+async def list_own(call: Call, query: MyMessageQuery) -> MyMessageList:
+    """The messages that were sent to the caller, the newest first, with what they say.
+
+    What was said of a child whose records the caller may not see any more is left out.
+    """
+    wanted = Wanted(
+        recipient_id=call.me.subject,
+        states=_TRIED if query.tried else ("accepted", "delivered"),
+        without=call.me.without,
+        after=query.after(2),
+        limit=query.size(),
+        texts=True,
+    )
+    found, after = await call.read(lambda c: reading.messages(c, wanted))
+    call.discloses({one.student_id for one in found if one.student_id}, fields=("message",), rows=len(found))
+    items = [MyMessage.model_validate(one) for one in found]
+    return MyMessageList(items=items, next=cursor_of(after) if after else None)
 
 
 @messages.get("/preferences")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Literal
 
-from homeroom.attendance.codes import Code, code_at, default_code
+from homeroom.attendance.codes import Code, code_at, codes_at, default_code
 from homeroom.attendance.records import COLUMNS as RECORD_COLUMNS
 from homeroom.attendance.records import Change, amend, day_text, of_row, unsealed
 from homeroom.store import Connection, Refused, Transaction, iso, not_found
@@ -48,7 +48,10 @@ _COVERING = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a guardian or the office tells; `id` is made before the unit of work. `code` None takes the usual one."""
+    """What a guardian or the office tells; `id` is made before the unit of work. `code` None takes the usual one.
+
+    A `by_family` one may name only a code that families may use.
+    """
 
     id: str
     student_id: str
@@ -56,6 +59,7 @@ class Report:
     last_day: date
     code: str | None = None
     reason: str | None = field(default=None, repr=False)
+    by_family: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,9 @@ def report_absence(tx: Transaction, report: Report) -> Absence:
     if not timedelta(0) <= report.last_day - report.first_day <= LONGEST:
         raise Refused(422, "invalid-days", "`last_day` must not be before `first_day`, nor half a year later.")
     code = _code(tx, report.student_id, report.code)
+    if report.by_family and report.code is not None and not code.is_reported_by_families:
+        text = f"Families do not report absences under the code {code.code!r} here; please choose another."
+        raise Refused(422, "not-for-families", text)
     tx.insert(
         m.AbsenceReport,
         id=report.id,
@@ -162,6 +169,16 @@ def covering(connection: Connection, student_ids: Collection[str], school_id: st
     return found
 
 
+def asking_for_documents(connection: Connection, found: Collection[Absence]) -> frozenset[str]:
+    """The ids of those reports whose code asks for a document."""
+    schools = {one.student_id: _school(connection, one.student_id) for one in found}
+    asking = {
+        school: {code.code for code in codes_at(connection, school, retired=True) if code.needs_document}
+        for school in set(schools.values())
+    }
+    return frozenset(one.id for one in found if one.code in asking[schools[one.student_id]])
+
+
 def _follow(tx: Transaction, absence: Absence, code: Code) -> None:
     rows = tx.sql(_RECORDS, (absence.student_id, absence.first_day, absence.last_day))
     for record in sorted((of_row(row) for row in rows), key=lambda found: found.id):
@@ -176,14 +193,18 @@ def _follow(tx: Transaction, absence: Absence, code: Code) -> None:
         amend(tx, unsealed(tx, record), change)
 
 
-def _code(tx: Transaction, student_id: str, code: str | None) -> Code:
-    """The code named, or the usual one for excused. Raises Refused 422 for one that the student's school has not."""
-    rows = tx.sql(
+def _school(connection: Connection, student_id: str) -> str:
+    rows = connection.sql(
         "SELECT c.school_id FROM enrollments e JOIN classes c ON c.id = e.class_id "
         "WHERE e.user_id = ? AND e.role = 'student' ORDER BY e.ended, e.id DESC LIMIT 1",
         (student_id,),
     )
-    school_id = rows[0][0] if rows else ""
+    return rows[0][0] if rows else ""
+
+
+def _code(tx: Transaction, student_id: str, code: str | None) -> Code:
+    """The code named, or the usual one for excused. Raises Refused 422 for one that the student's school has not."""
+    school_id = _school(tx, student_id)
     if code is None:
         return default_code(tx, school_id, "excused")
     known = code_at(tx, school_id, code)

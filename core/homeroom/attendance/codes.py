@@ -16,7 +16,10 @@ EdFiCategory = Literal["In Attendance", "Excused Absence", "Unexcused Absence", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """One code. `org_id` is the school it holds for, "" for every school of the district."""
+    """One code. `org_id` is the school it holds for, "" for every school of the district.
+
+    `for_families` lets guardians report an absence under it, where it means one.
+    """
 
     org_id: str = ""
     code: str
@@ -24,7 +27,13 @@ class Code:
     status: Status
     edfi_category: EdFiCategory
     needs_document: bool = False
+    for_families: bool = True
     retired: bool = False
+
+    @property
+    def is_reported_by_families(self) -> bool:
+        """Whether guardians may report an absence under it."""
+        return self.for_families and self.status in ("absent", "excused")
 
 
 DEFAULTS: Sequence[Code] = (
@@ -40,7 +49,7 @@ DEFAULTS: Sequence[Code] = (
 """What a district begins with; a row with the same code replaces one of these, and may retire it."""
 
 _SELECT = (
-    "SELECT org_id, code, title, status, edfi_category, needs_document, retired FROM attendance_codes "
+    "SELECT org_id, code, title, status, edfi_category, needs_document, for_families, retired FROM attendance_codes "
     "WHERE org_id IN ('', ?) ORDER BY org_id, code"
 )
 
@@ -59,7 +68,8 @@ def codes_at(connection: Connection, school_id: str = "", *, retired: bool = Fal
             status=row[3],
             edfi_category=row[4],
             needs_document=bool(row[5]),
-            retired=bool(row[6]),
+            for_families=bool(row[6]),
+            retired=bool(row[7]),
         )
     return [code for code in known.values() if retired or not code.retired]
 
@@ -97,6 +107,7 @@ def save_codes(tx: Transaction, codes: Sequence[Code], school_id: str = "") -> l
             "status": code.status,
             "edfi_category": code.edfi_category,
             "needs_document": code.needs_document,
+            "for_families": code.for_families,
             "retired": code.retired,
         }
         tx.run(

@@ -100,6 +100,7 @@ RULES: Mapping[str, Rule] = {
     "absence.report": _rule(_OFFICE, {"guardian": Reach.CHILDREN}),
     "absence.read": _rule(_ALL, key="attendance.read"),
     "absence.decide": _rule(_STAFF),
+    "absence.document": _rule(_STAFF, _FAMILY),  # whoever decides, and the family: no API key
     "codes.read": Rule(anyone=True, scope="attendance.read"),
     "codes.edit": _rule(_OFFICE),
     # messages and who is told; what the core does itself for a message or a plugin has no route

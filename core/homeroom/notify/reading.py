@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -46,19 +46,24 @@ WHERE message_id = ? ORDER BY number
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which messages. `within` selects the ids of the schools that the caller reaches; None means all, and staff's."""
+    """Which messages. `within` selects the ids of the schools that the caller reaches; None means all, and staff's.
+
+    Nothing is told of the students `without`; `texts` also reads what the messages say.
+    """
 
     within: Any = None
     school_id: str | None = None
     student_id: str | None = None
     recipient_id: str | None = None
     states: Sequence[str] = ()
+    without: Collection[str] = ()
     kind: str | None = None
     channel: str | None = None
     since: date | None = None
     until: date | None = None
     after: Sequence[str] | None = None
     limit: int = 100
+    texts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +128,8 @@ def messages(connection: Connection, wanted: Wanted) -> tuple[list[Shown], tuple
             query = query.where(column == value)
     if wanted.within is not None:
         query = query.where(table.school_id.in_(wanted.within))
+    if wanted.without:
+        query = query.where(table.student_id.is_null() | table.student_id.not_in(sorted(wanted.without)))
     if wanted.states:
         query = query.where(table.state.in_(list(wanted.states)))
     if wanted.since is not None:
@@ -135,7 +142,8 @@ def messages(connection: Connection, wanted: Wanted) -> tuple[list[Shown], tuple
     rows = connection.all(query)
     page = rows[: wanted.limit]
     after = (iso(page[-1].created_at), page[-1].id) if len(rows) > wanted.limit else None
-    return _shown(connection, page), after
+    said = content_of(connection, [(row.key, row.student_id, row.content) for row in page]) if wanted.texts else None
+    return _shown(connection, page, texts=said), after
 
 
 def message(connection: Connection, message_id: str) -> Shown:
@@ -143,7 +151,7 @@ def message(connection: Connection, message_id: str) -> Shown:
     row = connection.get(m.Notification, message_id)
     if row is None:
         raise not_found("There is no such message, or you may not see it.")
-    (said,) = content_of(connection, [(row.key, row.student_id, row.content)])
+    said = content_of(connection, [(row.key, row.student_id, row.content)])
     attempts = [
         Attempt(**dict(zip(Attempt.__dataclass_fields__, one, strict=True)))
         for one in connection.sql(_ATTEMPTS, (row.id,))
@@ -183,7 +191,7 @@ def _shown(
     connection: Connection,
     rows: Sequence[m.Notification],
     *,
-    texts: dict[str, str] | None = None,
+    texts: Sequence[dict[str, str]] | None = None,
     attempts: Sequence[Attempt] = (),
 ) -> list[Shown]:
     people = people_of(connection, {person for row in rows for person in (row.student_id, row.recipient_id) if person})
@@ -219,8 +227,8 @@ def _shown(
             corrects=row.corrects,
             plugin=row.plugin,
             segments=row.segments,
-            texts=texts or {},
+            texts=texts[number] if texts is not None else {},
             attempts=attempts,
         )
-        for row in rows
+        for number, row in enumerate(rows)
     ]

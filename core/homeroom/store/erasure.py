@@ -72,6 +72,7 @@ _SEALED: Mapping[str, tuple[str, Sequence[str]]] = {
     "attendance_records": ("student_id", ("note", "reason")),
     "attendance_versions": ("student_id", ("note", "reason")),
     "absence_reports": ("student_id", ("reason",)),
+    "absence_documents": ("student_id", ("content",)),
     "notifications": ("student_id", ("content",)),
 }
 """Texts under the person's key: emptied, so that nothing tries to open them under a key made later."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from homeroom_web.visitors import Visitor
+from homeroom_web.visitors import RIGHTS, Visitor
 from homeroom_web.words import to_say
 
 STUDENT, GUARDIAN, TEACHER = frozenset({"student"}), frozenset({"guardian"}), frozenset({"teacher"})
 ROOM = TEACHER | {"substitute"}
+HOLDERS = frozenset({RIGHTS})
 STAFF, DISTRICT = frozenset({"school_admin", "district_admin"}), frozenset({"district_admin"})
 
 
@@ -80,6 +81,8 @@ TOP = (
     Link(OFFICE.path, OFFICE.name, STAFF),
     Link(ADMIN.path, ADMIN.name, STAFF),
     Link("/children", to_say("My children"), GUARDIAN),
+    Link("/my-messages", to_say("My messages"), GUARDIAN),
+    Link("/records", to_say("Records and rights"), HOLDERS),
 )
 """At the top of every page; the first that is shown is where somebody comes to who has signed in."""
 

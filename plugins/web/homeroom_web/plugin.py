@@ -42,4 +42,4 @@ class Web:
         student.add_routes(blueprint, pages, scans)
         for room in (teacher, family, office, admin, rooms, kiosk):
             room.add_routes(blueprint, pages)
-        return Routes(prefix="/", blueprint=blueprint)
+        return Routes(prefix="/", blueprint=blueprint, uploads=family.UPLOADS)

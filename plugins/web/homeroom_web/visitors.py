@@ -20,6 +20,8 @@ from homeroom import ApiAnswer, Services
 COOKIE = "homeroom"
 _RENEWING = 10.0  # seconds in which one process renews a session's tokens and the others wait for it
 _LOOKS = 50
+RIGHTS = "rights"
+"""Kept among the roles: guardians and eligible students, where the plugin that keeps the law runs."""
 
 
 class NotSignedIn(Exception):
@@ -68,7 +70,7 @@ class Visitors:
         cookie = secrets.token_urlsafe(32)
         me = await self._ask("GET", "/auth/me", tokens["access_token"])
         found = _told(me)
-        roles = sorted({role["role"] for role in found["roles"]})
+        roles = sorted({role["role"] for role in found["roles"]} | await self._rights(tokens["access_token"], found))
         session = Session(tokens["access_token"], tokens["refresh_token"], found["name"], roles)
         await self._keep(cookie, session)
         return cookie
@@ -133,6 +135,17 @@ class Visitors:
 
     async def _keep(self, cookie: str, session: Session) -> None:
         await self._services.kv.set(_key(cookie), session.text(), ttl=self.seconds)
+
+    async def _rights(self, access: str, me: Mapping[str, Any]) -> set[str]:
+        """Whether somebody has rights to a record that pages can show: one's children's, or one's own from 18 on."""
+        roles = {role["role"] for role in me["roles"]}
+        if "guardian" in roles:
+            answer = await self._ask("GET", "/compliance/log/keys", access)
+        elif "student" in roles:
+            answer = await self._ask("GET", f"/compliance/consents?student_id={me['id']}", access)
+        else:
+            return set()
+        return {RIGHTS} if answer.status == 200 else set()  # noqa: PLR2004
 
     async def _ask(
         self, method: str, path: str, access: str, json: Any = None, headers: Mapping[str, str] | None = None

@@ -4,6 +4,7 @@ Models are unbound: a query runs on the connection that a unit of work or a read
 """
 
 from homeroom.store.models.attendance import (
+    AbsenceDocument,
     AbsenceReport,
     AttendanceCode,
     AttendanceCount,
@@ -91,6 +92,7 @@ TABLES: tuple[type[Table], ...] = (
     AttendanceVersion,
     AttendanceCount,
     AbsenceReport,
+    AbsenceDocument,
     Emergency,
     EmergencyWord,
     SyncRun,
@@ -121,6 +123,7 @@ TABLES: tuple[type[Table], ...] = (
 
 __all__ = [
     "TABLES",
+    "AbsenceDocument",
     "AbsenceReport",
     "AcademicSession",
     "ApiKey",

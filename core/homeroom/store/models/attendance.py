@@ -12,6 +12,7 @@ class AttendanceCode(Table):
     """A district's (or one school's) own code: data that maps to one of the four statuses and to Ed-Fi.
 
     `edfi_category` is an `AttendanceEventCategory` ("Unexcused Absence"); `org_id` "" holds for every school.
+    `for_families`: guardians may report an absence under it, if it means one.
     """
 
     org_id = TextField(default="")
@@ -20,6 +21,7 @@ class AttendanceCode(Table):
     status = TextField()
     edfi_category = TextField()
     needs_document = BooleanField(default=False)
+    for_families = BooleanField(default=True)
     retired = BooleanField(default=False)
 
     class Meta:
@@ -152,3 +154,23 @@ class AbsenceReport(Table):
     class Meta:
         table_name = "absence_reports"
         indexes = ((("student_id", "first_day"), False), (("state", "reported_at"), False))
+
+
+class AbsenceDocument(Table):
+    """A document that goes with an absence report; `kind` is what its bytes are: "pdf", "jpeg" or "png".
+
+    `content` is base64, sealed under the student's key; None once the student was erased.
+    """
+
+    id = id_field()
+    report_id = TextField()
+    student_id = TextField()
+    kind = TextField()
+    size = IntegerField()
+    content = TextField(null=True)
+    sent_by = TextField()
+    sent_at = UtcField()
+
+    class Meta:
+        table_name = "absence_documents"
+        indexes = ((("report_id",), False), (("student_id",), False))
