@@ -175,7 +175,7 @@ async def test_no_page_of_the_office_shuts_anybody_out(
         ("/office/today?status=all", "today"),
         ("/office/search", "search"),
         ("/office/students/ann", "student"),
-        ("/office/records/record_ann", "record"),
+        ("/attendance/record_ann", "record"),
         ("/office/files", "files"),
     ):
         await desk.goto(school.url + path)

@@ -151,7 +151,7 @@ async def test_a_flag_that_comes_up_is_shown_with_its_reason_and_goes_when_it_is
     await expect(aide.locator("#flags li")).to_have_count(0)
     await expect(aide.locator("#student-bob [data-flag]")).to_be_hidden()
     await aide.reload()  # a page that is older than the correction cannot undo it
-    await aide.goto(f"{school.url}/records/record_bob")
+    await aide.goto(f"{school.url}/attendance/record_bob")
     await _corrects(desk, school, "Was there")
     await _corrects(aide, school, "Was not there", goto=False)
     await expect(aide.get_by_role("alert")).to_contain_text("Somebody has changed this record")
@@ -162,7 +162,7 @@ async def test_a_flag_that_comes_up_is_shown_with_its_reason_and_goes_when_it_is
 
 async def _corrects(page: Page, school: Server, reason: str, *, goto: bool = True) -> None:
     if goto:
-        await page.goto(f"{school.url}/records/record_bob")
+        await page.goto(f"{school.url}/attendance/record_bob")
     await page.get_by_label("tardy").check()
     await page.get_by_label("Why").fill(reason)
     await page.get_by_role("button", name="Correct").click()
@@ -236,7 +236,7 @@ async def test_no_page_of_the_teachers_shuts_anybody_out(
     for summary in await desk.locator("summary").all():
         await summary.click()
     await looks(desk, "teacher-board")
-    await desk.goto(f"{school.url}/records/record_bob")
+    await desk.goto(f"{school.url}/attendance/record_bob")
     await looks(desk, "teacher-record")
     await desk.goto(f"{school.url}/classes/biology/substitutes")
     await desk.get_by_label("Who stands in").fill("Ms Rivera")

@@ -115,9 +115,9 @@ async def test_a_days_absences_are_shown_and_corrected_with_a_reason(api: Served
     assert "&lt;i&gt;ill" in page.text
     assert "no message" in page.text
     assert 'href="/office/students/' not in (await visitor.get("/office/today?class=algebra")).text
-    assert len(re.findall(r'href="/office/records/', (await visitor.get("/office/today?status=all")).text)) == 4
+    assert len(re.findall(r'href="/attendance/', (await visitor.get("/office/today?status=all")).text)) == 4
 
-    record = re.search(r'href="(/office/records/\w+)"', page.text)[1]  # type: ignore[index]
+    record = re.search(r'href="(/attendance/\w+)"', page.text)[1]  # type: ignore[index]
     form = await visitor.get(record)
     given = {"version": form.value("version"), "status": "excused", "code": "", "note": "ill"}
     refused = await visitor.post(record, **given, reason="")

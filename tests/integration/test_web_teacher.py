@@ -129,19 +129,19 @@ async def test_a_flag_says_why_and_is_accepted(api: Served) -> None:
     page = await teacher.get("/classes/biology")
     assert "geofence: 300 m &lt;away&gt;" in page.text
     page = await teacher.post(
-        "/records/record_bob/review", decision="accept", status="present", version="1", back="class"
+        "/attendance/record_bob/review", decision="accept", status="present", version="1", back="class"
     )
     assert page.path == "/classes/biology"
     assert "Please look at these" not in page.text
-    assert "Looked at: the student is there." in (await teacher.get("/records/record_bob")).text
+    assert "Looked at: the student is there." in (await teacher.get("/attendance/record_bob")).text
 
 
 async def test_a_flag_is_disputed_by_marking_the_student_absent(api: Served) -> None:
     await flagged(api)
     teacher = browser(api)
     await teacher.signs_in("teacher_b")
-    page = await teacher.post("/records/record_bob/review", decision="dispute", status="present", version="1")
-    assert page.path == "/records/record_bob"
+    page = await teacher.post("/attendance/record_bob/review", decision="dispute", status="present", version="1")
+    assert page.path == "/attendance/record_bob"
     assert "Looked at: the student is not there." in page.text
     assert status_of(await teacher.get("/classes/biology"), "bob") == "absent"
 
@@ -149,12 +149,12 @@ async def test_a_flag_is_disputed_by_marking_the_student_absent(api: Served) -> 
 async def test_a_correction_has_its_reason_and_shows_every_version(api: Served) -> None:
     teacher = browser(api)
     await teacher.signs_in("teacher_b")
-    page = await teacher.get("/records/record_bob")
+    page = await teacher.get("/attendance/record_bob")
     assert (page.heading, page.value("version")) == ("Bob Bob", "1")
     page = await teacher.post(
-        "/records/record_bob", status="excused", note="Slip <seen>", reason="With the nurse", version="1"
+        "/attendance/record_bob", status="excused", note="Slip <seen>", reason="With the nurse", version="1"
     )
-    assert (page.status, page.path) == (200, "/records/record_bob")
+    assert (page.status, page.path) == (200, "/attendance/record_bob")
     rows = re.findall(r"<tr><th scope=\"row\">.*?</tr>", page.text, re.DOTALL)
     assert len(rows) == 2
     assert all(text in rows[0] for text in ("excused", "Teacher B", "With the nurse", "Slip &lt;seen&gt;"))
@@ -165,7 +165,7 @@ async def test_a_correction_has_its_reason_and_shows_every_version(api: Served) 
 async def test_a_correction_without_a_reason_is_asked_for_it_and_keeps_what_was_typed(api: Served) -> None:
     teacher = browser(api)
     await teacher.signs_in("teacher_b")
-    page = await teacher.post("/records/record_bob", status="absent", note="A note", reason="  ", version="1")
+    page = await teacher.post("/attendance/record_bob", status="absent", note="A note", reason="  ", version="1")
     assert page.status == 422
     assert "Please say why" in page.text
     assert page.value("note") == "A note"
@@ -176,13 +176,13 @@ async def test_of_two_corrections_at_once_the_second_sees_the_first(api: Served)
     teacher, other = browser(api), browser(api)
     await teacher.signs_in("teacher_b")
     await other.signs_in("teacher_parent")
-    await other.post("/records/record_bob", status="tardy", note="", reason="Came at ten past", version="1")
-    page = await teacher.post("/records/record_bob", status="absent", note="", reason="Not seen", version="1")
+    await other.post("/attendance/record_bob", status="tardy", note="", reason="Came at ten past", version="1")
+    page = await teacher.post("/attendance/record_bob", status="absent", note="", reason="Not seen", version="1")
     assert page.status == 412
     assert "Somebody has changed this record while you were looking." in page.text
     assert "Came at ten past" in page.text
     assert (page.value("version"), page.value("reason")) == ("2", "Not seen")
-    page = await teacher.post("/records/record_bob", status="absent", note="", reason="Not seen", version="2")
+    page = await teacher.post("/attendance/record_bob", status="absent", note="", reason="Not seen", version="2")
     assert page.status == 200
 
 
@@ -199,7 +199,7 @@ async def test_of_two_corrections_at_once_the_second_sees_the_first(api: Served)
 async def test_a_correction_that_cannot_be_is_said(api: Served, sent: dict[str, str], status: int) -> None:
     teacher = browser(api)
     await teacher.signs_in("teacher_b")
-    page = await teacher.post("/records/record_bob", **sent)
+    page = await teacher.post("/attendance/record_bob", **sent)
     assert page.status == status
     assert 'role="alert"' in page.text
 
@@ -208,8 +208,8 @@ async def test_a_correction_that_cannot_be_is_said(api: Served, sent: dict[str, 
 async def test_nobody_else_corrects_or_reads_a_history(api: Served, who: str) -> None:
     visitor = browser(api)
     await visitor.signs_in(who)
-    assert (await visitor.get("/records/record_bob")).status in (403, 404)
-    page = await visitor.post("/records/record_bob", status="absent", reason="x", version="1")
+    assert (await visitor.get("/attendance/record_bob")).status in (403, 404)
+    page = await visitor.post("/attendance/record_bob", status="absent", reason="x", version="1")
     assert page.status in (403, 404)
     assert (await visitor.get("/classes/biology/substitutes")).status in (403, 404)
 
@@ -242,13 +242,13 @@ async def test_a_substitute_comes_in_by_the_link_and_takes_the_roll(api: Served)
     assert page.path == "/classes"
     assert re.findall(r'href="/classes/(\w+)"', page.text) == ["biology"]
     page = await sub.get("/classes/biology")
-    assert "/records/" not in page.text
+    assert "/attendance/" not in page.text
     assert "substitutes" not in page.text
     page = await sub.post("/sessions/session_biology/marks", student="dan", status="absent", note="", note_was="")
     assert status_of(page, "dan") == "absent"
     page = await sub.post("/sessions/session_biology/rest-present")
     assert (await sub.get("/classes/algebra")).status == 404
-    assert (await sub.get("/records/record_bob")).status == 403
+    assert (await sub.get("/attendance/record_bob")).status == 403
 
     made = re.search(
         r'action="(/classes/biology/substitutes/\w+/revoke)"', (await teacher.get("/classes/biology/substitutes")).text
@@ -279,6 +279,6 @@ async def test_a_mark_that_is_sent_when_the_session_has_ended_survives_signing_i
     teacher = browser(api)
     await teacher.signs_in("teacher_b")
     await teacher.post("/sign-out")
-    page = await teacher.post("/records/record_bob", status="absent", note="", reason="Not seen", version="1")
+    page = await teacher.post("/attendance/record_bob", status="absent", note="", reason="Not seen", version="1")
     assert page.status == 401
     assert page.value("kept.reason") == "Not seen"

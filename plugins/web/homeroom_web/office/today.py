@@ -1,14 +1,12 @@
-"""A day's absences and late arrivals, and one record with its history and its correction."""
+"""A day's absences and late arrivals."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from quart import Blueprint, Response
 
 from homeroom_web.office.schools import asked, day_or, school_of, whole
-from homeroom_web.pages import Pages, field, go
-from homeroom_web.visitors import Failed, Visitor
+from homeroom_web.pages import Pages
+from homeroom_web.visitors import Visitor
 from homeroom_web.words import to_say
 
 STATUSES = ("present", "tardy", "absent", "excused")
@@ -18,20 +16,12 @@ TOLD = {
     "unknown": to_say("sent, nobody knows whether it arrived"),
     "failed": to_say("not told: no message went out"),
 }
-ORIGINS = {
-    "check_in": to_say("checked in"),
-    "teacher": to_say("by the teacher"),
-    "office": to_say("by the office"),
-    "absence_report": to_say("by a reported absence"),
-    "close": to_say("when the roll was closed"),
-}
 _SHOWN = {"": "absent,tardy", "all": "", **{name: name for name in STATUSES}}
 _MOST = 1000
-_KEPT = (409, 412, 422)
 
 
 def add_routes(blueprint: Blueprint, pages: Pages) -> None:
-    """`/office/today` and `/office/records/ID`."""
+    """`/office/today`."""
 
     @blueprint.get("/office/today")
     @pages.for_visitors
@@ -53,47 +43,6 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
             statuses=STATUSES,
             told=TOLD,
             clock=at.clock(),
-        )
-
-    @blueprint.get("/office/records/<record_id>")
-    @pages.for_visitors
-    async def office_record(visitor: Visitor, record_id: str) -> Response:
-        return await _record(visitor, record_id)
-
-    @blueprint.post("/office/records/<record_id>")
-    @pages.for_visitors
-    async def office_correct(visitor: Visitor, record_id: str) -> Response:
-        given = {name: await field(name) for name in ("status", "code", "note", "reason", "version")}
-        sent: dict[str, Any] = {"status": given["status"], "reason": given["reason"], "note": given["note"]}
-        if given["code"]:
-            sent["code"] = given["code"]
-        version = int(given["version"]) if given["version"].isdecimal() else 0
-        try:
-            await visitor.send("PATCH", f"/attendance/{record_id}", sent, version=version)
-        except Failed as refusal:
-            if refusal.status not in _KEPT:
-                raise
-            return await _record(visitor, record_id, given, refusal)
-        return go(f"/office/records/{record_id}")
-
-    async def _record(
-        visitor: Visitor, record_id: str, given: dict[str, Any] | None = None, refusal: Failed | None = None
-    ) -> Response:
-        one = await visitor.get(f"/attendance/{record_id}")
-        codes = (await visitor.get(f"/attendance-codes?school_id={one['school_id']}"))["items"]
-        return pages.render(
-            "office/record.html",
-            visitor=visitor,
-            status=refusal.status if refusal else 200,
-            one=one,
-            group=await visitor.get(f"/classes/{one['class_id']}"),
-            student=await visitor.get(f"/students/{one['student_id']}"),
-            versions=(await visitor.get(f"/attendance/{record_id}/history"))["items"],
-            codes=codes,
-            statuses=STATUSES,
-            origins=ORIGINS,
-            given=given or {"status": one["status"], "code": "", "note": one["note"] or "", "reason": ""},
-            refusal=refusal,
         )
 
 

@@ -22,7 +22,7 @@ function mark(row) {
   const save = line.querySelector("[data-save]");
   if (save) Object.assign(save, { value: row.status, disabled: !row.status });
   const record = line.querySelector("[data-record]");
-  if (record && row.record_id) record.href = `/records/${row.record_id}`;
+  if (record && row.record_id) record.href = `/attendance/${row.record_id}`;
   if (record) record.hidden = !row.record_id;
 }
 

@@ -17,23 +17,23 @@ _CHANGED, _REFUSED = 412, (409, 422)
 
 
 def add_routes(blueprint: Blueprint, pages: Pages) -> None:
-    """`/records/ID`."""
+    """`/attendance/ID`."""
 
-    @blueprint.get("/records/<record_id>")
+    @blueprint.get("/attendance/<record_id>")
     @pages.for_visitors
     async def attendance_record(visitor: Visitor, record_id: str) -> Response:
         return await _shown(pages, visitor, record_id)
 
-    @blueprint.post("/records/<record_id>")
+    @blueprint.post("/attendance/<record_id>")
     @pages.for_visitors
     async def correct_record(visitor: Visitor, record_id: str) -> Response:
-        given = {name: await field(name) for name in ("status", "note", "reason")}
+        given = {name: await field(name) for name in ("status", "code", "note", "reason")}
         if not given["reason"]:
             missing = language().say("Please say why: a correction needs its reason.")
             return await _shown(pages, visitor, record_id, given, Failed(422, missing))
         return await _send(pages, visitor, record_id, given)
 
-    @blueprint.post("/records/<record_id>/review")
+    @blueprint.post("/attendance/<record_id>/review")
     @pages.for_visitors
     async def review_record(visitor: Visitor, record_id: str) -> Response:
         """Settle a flag: the student is there after all, or was not."""
@@ -50,13 +50,14 @@ async def _send(pages: Pages, visitor: Visitor, record_id: str, given: dict[str,
     version = await field("version")
     number = int(version) if version.isascii() and version.isdecimal() else 0
     try:
-        now = await visitor.send("PATCH", f"/attendance/{record_id}", given, version=number)
+        sent = {name: value for name, value in given.items() if value or name != "code"}
+        now = await visitor.send("PATCH", f"/attendance/{record_id}", sent, version=number)
     except Failed as refusal:
         if refusal.status not in (*_REFUSED, _CHANGED):
             raise
         return await _shown(pages, visitor, record_id, given, refusal)
     back = await field("back")
-    return go(f"/classes/{now['class_id']}" if back == "class" else f"/records/{record_id}")
+    return go(f"/classes/{now['class_id']}" if back == "class" else f"/attendance/{record_id}")
 
 
 async def _shown(
@@ -72,7 +73,8 @@ async def _shown(
     zone = ZoneInfo(pages.services.time_zone)
     for one in versions:
         one["when"] = _when(one["valid_from"], zone)
-    filled = {"status": now["status"], "note": now["note"] or "", "reason": "", **(given or {})}
+    codes = (await visitor.get(f"/attendance-codes?school_id={now['school_id']}"))["items"]
+    filled = {"status": now["status"], "code": "", "note": now["note"] or "", "reason": "", **(given or {})}
     return pages.render(
         "teacher/record.html",
         visitor=visitor,
@@ -82,6 +84,7 @@ async def _shown(
         now=now,
         flag={"record": now, "name": name, "reasons": reasons_of(now)} if now["needs_review"] else None,
         statuses=STATUSES,
+        codes=codes,
         given=filled,
         refusal=refusal,
         overtaken=refusal is not None and refusal.status == _CHANGED,
