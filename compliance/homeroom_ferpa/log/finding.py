@@ -14,7 +14,11 @@ from homeroom import Connection, Services, Transaction
 AT_ONCE = 500
 _PAIRS_AT_ONCE = 400
 _SEALED = "SELECT last_audit FROM ferpa_log_checkpoints ORDER BY number DESC LIMIT 1"
-_LAST = "SELECT last_id FROM ferpa_audit_found WHERE name = 'students'"
+_LAST = "SELECT COALESCE(MAX(last_id), 0) FROM ferpa_audit_found WHERE name = 'students'"
+_REACHED = """
+INSERT INTO ferpa_audit_found (name, last_id) VALUES ('students', ?)
+ON CONFLICT (name) DO UPDATE SET last_id = excluded.last_id WHERE ferpa_audit_found.last_id < excluded.last_id
+"""
 
 
 def found_upto(connection: Connection) -> int:
@@ -63,4 +67,4 @@ def _take(tx: Transaction, upto: int) -> None:
             [value for pair in some for value in pair],
         )
     reached = rows[-1][0] if len(rows) == AT_ONCE else upto
-    tx.write_sql("UPDATE ferpa_audit_found SET last_id = ? WHERE name = 'students' AND last_id < ?", (reached, reached))
+    tx.write_sql(_REACHED, (reached,))

@@ -12,7 +12,6 @@ def up(migrator, db):
         "PRIMARY KEY (student_id, entry_id))"
     )
     db.execute_sql("CREATE TABLE ferpa_audit_found (name TEXT NOT NULL PRIMARY KEY, last_id BIGINT NOT NULL)")
-    db.execute_sql("INSERT INTO ferpa_audit_found (name, last_id) VALUES ('students', 0)")
     for name, columns in _INDEXES.items():
         db.execute_sql(f"CREATE INDEX {name} ON {columns}")
 

@@ -86,6 +86,7 @@ TABLES: tuple[type[Table], ...] = (
     Invitation,
     ApiKey,
     Ticket,
+    Substitution,
     AttendanceCode,
     ClassSession,
     AttendanceRecord,
