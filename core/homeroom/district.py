@@ -13,9 +13,9 @@ from homeroom.auth.authenticator import Authenticator
 from homeroom.custody import StoredCustody
 from homeroom.entrance import StoredEntrance
 from homeroom.figures import StoredFigures
-from homeroom.history import History, Load
 from homeroom.host import Host, PluginsConfig, SettingsDesk
 from homeroom.jobs import Jobs
+from homeroom.last_hour import History, Load
 from homeroom.limits import MemoryLimiter
 from homeroom.live.board import Boards
 from homeroom.live.bus import Bus

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from babel.dates import format_date
 from playwright.async_api import Browser, Page, expect
 
 import homeroom_accounts
@@ -78,7 +79,7 @@ async def test_a_school_and_days_are_chosen_and_the_figure_follows(school: Serve
     await expect(page.get_by_label("School", exact=True)).to_have_value("south")
     await expect(page.get_by_role("img", name="Share of students who came")).to_be_visible()
     assert await page.locator("svg circle").count() == 5
-    await expect(page.get_by_role("row", name=str(DAYS[0]))).to_contain_text("0.0 %")
+    await expect(page.get_by_role("row", name=format_date(DAYS[0], locale="en"))).to_contain_text("0.0 %")
     async with page.expect_download() as saving:
         await page.get_by_role("link", name="The same numbers as a CSV file").click()
     saved = await saving.value

@@ -339,9 +339,9 @@ async def test_health_tells_of_every_part_and_draws_the_last_hour(api: Served, a
     for _ in range(3):
         api.district.history.look(0.25)
     page = await admin.get("/admin/health")
-    assert page.text.count("<polyline") == 7
-    assert re.search(r'aria-label="Memory, MB: now [\d.]+, at most [\d.]+"', page.text)
-    assert "250" in page.text
+    assert page.text.count('<path d="M') == 7
+    assert re.search(r'<th scope="row">Memory, MB</th><td class="n">[\d.]+</td><td class="n">[\d.]+</td>', page.text)
+    assert '<th scope="row">Delay of the event loop, ms</th><td class="n">250</td>' in page.text
 
 
 async def test_the_pages_are_in_spanish_too(api: Served) -> None:

@@ -65,7 +65,7 @@ async def test_the_page_says_who_left_early_and_the_office_sees_it(api: Served) 
     assert "the office is told the time" in (await _scans(door, "card-ann", "out")).text
     office = await _office(api)
     overview = await office.get("/kiosks?school=north")
-    assert re.search(r"<bdi>Ann Ann</bdi></th><td>\d\d:\d\d</td><td><bdi>Main entrance</bdi>", overview.text)
+    assert re.search(r"<bdi>Ann Ann</bdi></th><td>\d?\d:\d\d\s[AP]M</td><td><bdi>Main entrance</bdi>", overview.text)
 
 
 async def test_a_number_and_a_pin_are_typed_on_a_page_of_their_own(api: Served) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 from quart import Blueprint
 
-from homeroom import standing
+from homeroom import job_standing
 from homeroom.api.operation import Answer, Body, Call, operation
 from homeroom.consumers import name_of, skip_event
 from homeroom.store import Transaction, conflict, not_found
@@ -59,7 +59,7 @@ async def list_jobs(call: Call) -> JobList:
     """Tidying, the loops of messages and schedules, and every plugin that follows the journal; syncs are in /sync."""
     district = call.district
     consumers = tuple(district.host.implementers("consume"))
-    found = await call.read(lambda c: standing.jobs(c, consumers))
+    found = await call.read(lambda c: job_standing.jobs(c, consumers))
     return JobList(items=[Job.model_validate(one) for one in found], here=district.jobs.health()["detail"])
 
 
@@ -69,9 +69,9 @@ async def run_job(call: Call, name: str) -> JobRun:
     """Tidy now, or let a plugin that stands still try again without its wait."""
 
     def unit(tx: Transaction) -> int:
-        if name == standing.TIDY:
-            return standing.tidy_now(tx)
-        standing.try_again(tx, _plugin(call, name))
+        if name == job_standing.TIDY:
+            return job_standing.tidy_now(tx)
+        job_standing.try_again(tx, _plugin(call, name))
         return 0
 
     return JobRun(name=name, rows=await call.write(unit))

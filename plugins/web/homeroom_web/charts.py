@@ -170,17 +170,51 @@ def line(
     """Shares over time, in per cent; where there is None the line is broken. The scale begins below the lowest."""
     known = [value for _, value in points if value is not None]
     low = min(0.9, math.floor(min(known, default=0.0) * 10) / 10)
+    steps = [low + (1 - low) * step / _STEPS for step in range(_STEPS + 1)]
+    told = [None if value is None else f"{label}: {value:.1%}" for label, value in points]
+    scale = [(value, f"{value * 100:g} %") for value in steps]
+    return _drawn(name, title, about, points, told=told, scale=scale, rtl=rtl)
+
+
+def curve(
+    name: str,
+    title: str,
+    about: str,
+    points: Sequence[tuple[str, float]],
+    *,
+    rtl: bool = False,
+) -> Chart:
+    """A figure that goes up and down over time; its scale begins at nought."""
+    top = _round_up(max((value for _, value in points), default=0))
+    steps = [top * step / _STEPS for step in range(_STEPS + 1)]
+    told = [f"{label}: {value:g}" for label, value in points]
+    scale = [(value, f"{value:g}") for value in steps]
+    chart = _drawn(name, title, about, points, told=told, scale=scale, rtl=rtl)
+    return replace(chart, dots=chart.dots if len(points) == 1 else ())
+
+
+def _drawn(
+    name: str,
+    title: str,
+    about: str,
+    points: Sequence[tuple[str, float | None]],
+    *,
+    told: Sequence[str | None],
+    scale: Sequence[tuple[float, str]],
+    rtl: bool,
+) -> Chart:
+    """A line through points, on a scale whose steps are named from the lowest to the highest."""
+    (low, _), (top, _) = scale[0], scale[-1]
     high = _HEIGHT - _TOP - _FOOT
     slot = (_WIDTH - _GUTTER) / max(1, len(points))
     runs: list[list[Dot]] = [[]]
-    for number, (label, value) in enumerate(points):
-        if value is None:
+    for number, ((_, value), text) in enumerate(zip(points, told, strict=True)):
+        if value is None or text is None:
             runs.append([])
             continue
-        y = _TOP + high * (1 - (value - low) / (1 - low))
-        runs[-1].append(Dot(_GUTTER + slot * (number + 0.5), y, f"{label}: {value:.1%}"))
-    steps = [low + (1 - low) * step / _STEPS for step in range(_STEPS + 1)]
-    marks = [(_TOP + high * (1 - step / _STEPS), f"{value * 100:g} %") for step, value in enumerate(steps)]
+        y = _TOP + high * (1 - (value - low) / (top - low))
+        runs[-1].append(Dot(_GUTTER + slot * (number + 0.5), y, text))
+    marks = [(_TOP + high * (1 - step / _STEPS), text) for step, (_, text) in enumerate(scale)]
     chart = Chart(
         name=name,
         title=title,

@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from quart import Response, redirect, request
 
 from homeroom import Services
+from homeroom_web import times
 from homeroom_web.menu import TOP, is_at, room_of, shown
 from homeroom_web.settings import WebSettings
 from homeroom_web.static_files import StaticFiles, VersionedTemplates
@@ -67,9 +68,20 @@ class Pages:
         self._environment.filters["translated"] = _translated
         self._environment.filters["twice"] = lambda codes: [(code, code) for code in codes]
 
-    def render(self, template: str, *, visitor: Visitor | None = None, status: int = 200, **values: Any) -> Response:
-        """A page in the browser's language."""
-        words = language()
+    def render(
+        self,
+        template: str,
+        *,
+        visitor: Visitor | None = None,
+        status: int = 200,
+        refusal: Failed | None = None,
+        **values: Any,
+    ) -> Response:
+        """A page in the browser's language. What a route has refused is the page's status, too.
+
+        In templates `when(moment)` and `on_day(day)` write what a route has told, by the district's clock.
+        """
+        words, zone = language(), self.services.time_zone
         text = self._environment.get_template(template).render(
             title=self.settings.title,
             visitor=visitor,
@@ -81,9 +93,12 @@ class Pages:
             is_at=lambda link: is_at(link, request.path),
             day_name=lambda day: format_date(day, "EEE", locale=words.language),
             long_day=lambda day: format_date(day, "full", locale=words.language),
+            on_day=lambda day: times.day(day, words.language),
+            when=lambda told: times.moment(told, zone, words.language),
+            refusal=refusal,
             **values,
         )
-        return Response(text, status, content_type="text/html; charset=utf-8")
+        return Response(text, refusal.status if refusal else status, content_type="text/html; charset=utf-8")
 
     def for_visitors(self, handler: Handler) -> Handler:
         """A page for those who are signed in; all others sign in first, and then come to it."""
@@ -101,6 +116,11 @@ class Pages:
                 return self.problem(refusal, visitor)
 
         return view
+
+    def let_in(self, response: Response, cookie: str) -> None:
+        """Let the browser keep who is signed in. No script can read the cookie."""
+        seconds = int(self.visitors.seconds)
+        response.set_cookie(COOKIE, cookie, max_age=seconds, httponly=True, secure=self.secure, samesite="Lax")
 
     async def _to_sign_in(self) -> Response:
         """The form to sign in with; what was filled in on another form goes along and is not lost."""
@@ -146,16 +166,6 @@ def is_ours(path: str) -> bool:
     """Whether a link leads to a page of ours and nowhere else."""
     parts = urlsplit(path)
     return not parts.scheme and not parts.netloc and path.startswith("/") and not path.startswith(("//", "/\\"))
-
-
-async def field(name: str) -> str:
-    """One field of the form that was sent, without blanks around it; empty when there is none."""
-    return (await field_as_typed(name)).strip()
-
-
-async def field_as_typed(name: str) -> str:
-    """One field with every blank that was typed, as a password has them."""
-    return str((await request.form).get(name, ""))
 
 
 def _is_from_us() -> bool:

@@ -7,8 +7,9 @@ import contextlib
 import orjson
 from quart import Blueprint, Response, request
 
+from homeroom_web.forms import field, field_as_typed
 from homeroom_web.menu import TOP, shown
-from homeroom_web.pages import Pages, field, field_as_typed, go, kept_form
+from homeroom_web.pages import Pages, go, kept_form
 from homeroom_web.scans import Scans
 from homeroom_web.visitors import COOKIE, NotSignedIn, Visitor, call
 
@@ -44,8 +45,7 @@ def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
             return pages.render("sign_in.html", status=answer.status, **values)
         cookie = await pages.visitors.welcome(told)
         response = pages.render("kept.html", kept=kept) if kept else go(onward)
-        seconds = int(pages.visitors.seconds)
-        response.set_cookie(COOKIE, cookie, max_age=seconds, httponly=True, secure=pages.secure, samesite="Lax")
+        pages.let_in(response, cookie)
         return response
 
     @blueprint.post("/sign-out")

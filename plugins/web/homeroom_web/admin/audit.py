@@ -9,7 +9,9 @@ from typing import Any
 
 from quart import Blueprint, Response
 
-from homeroom_web.admin.common import accepted, filled, lawful, link, names_of, page, part
+from homeroom_web.admin.common import by_law, page
+from homeroom_web.asking import beside_form, link, names_of, part
+from homeroom_web.forms import filled
 from homeroom_web.pages import NOT_FOUND, Pages
 from homeroom_web.visitors import Failed, Visitor
 
@@ -35,7 +37,7 @@ def _add_search(blueprint: Blueprint, pages: Pages) -> None:
             if not told["student"] or told["student_id"]:
                 found = await visitor.get(link("/compliance/log/entries", {name: told[name] for name in _SENT}))
         except Failed as failed:
-            refusal = accepted(failed)
+            refusal = beside_form(failed)
         return page(
             pages,
             "admin/audit.html",
@@ -60,12 +62,12 @@ def _add_search(blueprint: Blueprint, pages: Pages) -> None:
         try:
             found = await visitor.send("POST", "/compliance/log/verify")
         except Failed as refusal:
-            found = {"ok": None, "problems": [accepted(refusal).detail]}
+            found = {"ok": None, "problems": [beside_form(refusal).detail]}
         return await show(visitor, dict.fromkeys(_FIELDS, ""), found)
 
-    blueprint.get("/admin/audit", endpoint="audit")(lawful(pages, newest))
-    blueprint.post("/admin/audit", endpoint="audit_search")(lawful(pages, search))
-    blueprint.post("/admin/audit/verify", endpoint="audit_verify")(lawful(pages, verify))
+    blueprint.get("/admin/audit", endpoint="audit")(by_law(pages, newest))
+    blueprint.post("/admin/audit", endpoint="audit_search")(by_law(pages, search))
+    blueprint.post("/admin/audit/verify", endpoint="audit_verify")(by_law(pages, verify))
 
 
 def _add_entry(blueprint: Blueprint, pages: Pages) -> None:
@@ -75,7 +77,7 @@ def _add_entry(blueprint: Blueprint, pages: Pages) -> None:
         return page(pages, "admin/audit_entry.html", visitor, **shown)
 
     path = "/admin/audit/<any(reads, changes):of>/<int:entry_id>"
-    blueprint.get(path, endpoint="audit_entry")(lawful(pages, entry))
+    blueprint.get(path, endpoint="audit_entry")(by_law(pages, entry))
 
 
 async def _students(visitor: Visitor, text: str) -> list[dict[str, Any]]:

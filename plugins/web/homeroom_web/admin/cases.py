@@ -7,7 +7,9 @@ from typing import Any
 
 from quart import Blueprint, Response
 
-from homeroom_web.admin.common import REFUSED, accepted, filled, given, lawful, page, part
+from homeroom_web.admin.common import by_law, page
+from homeroom_web.asking import beside_form, name_of, part, tried
+from homeroom_web.forms import filled, given
 from homeroom_web.pages import NOT_FOUND, Pages, go
 from homeroom_web.visitors import Failed, Visitor
 
@@ -41,7 +43,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
             visitor,
             refusal,
             student_id=student_id,
-            name=await _name(visitor, student_id),
+            name=await name_of(visitor, student_id) or student_id,
             told=defaultdict(str, told or {}),
             today=pages.services.today().isoformat(),
             **lists,
@@ -56,10 +58,8 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         path = _path(student_id, about)
         if path is None:
             raise Failed(NOT_FOUND, "")
-        try:
-            await visitor.send("POST", path, _body(about["step"], told))
-        except Failed as refusal:
-            return await show(visitor, student_id, accepted(refusal), {**about, **told})
+        if refusal := await tried(visitor.send("POST", path, _body(about["step"], told))):
+            return await show(visitor, student_id, refusal, {**about, **told})
         return go(f"/admin/compliance/students/{part(student_id)}")
 
     async def record(visitor: Visitor, student_id: str, inspection_id: str) -> Response:
@@ -67,16 +67,14 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         try:
             found = await visitor.file(path)
         except Failed as refusal:
-            if refusal.status not in REFUSED:
-                raise
-            return await show(visitor, student_id, refusal)
+            return await show(visitor, student_id, beside_form(refusal))
         headers = {"Content-Disposition": 'attachment; filename="education-record.html"'}
         return Response(found.body, 200, headers=headers, content_type="text/html; charset=utf-8")
 
     path = "/admin/compliance/students/<student_id>"
-    blueprint.get(path, endpoint="compliance_case")(lawful(pages, case))
-    blueprint.post(path, endpoint="compliance_step")(lawful(pages, step))
-    blueprint.get(f"{path}/inspections/<inspection_id>/file", endpoint="compliance_record")(lawful(pages, record))
+    blueprint.get(path, endpoint="compliance_case")(by_law(pages, case))
+    blueprint.post(path, endpoint="compliance_step")(by_law(pages, step))
+    blueprint.get(f"{path}/inspections/<inspection_id>/file", endpoint="compliance_record")(by_law(pages, record))
 
 
 def _path(student_id: str, about: dict[str, str]) -> str | None:
@@ -99,13 +97,3 @@ def _body(step: str, told: dict[str, str]) -> dict[str, Any]:
     if step == "decide":
         body["disinterested"] = bool(told["disinterested"])
     return body
-
-
-async def _name(visitor: Visitor, student_id: str) -> str:
-    """The student's name; the id of one who is gone from the rolls."""
-    try:
-        return str((await visitor.get(f"/students/{part(student_id)}"))["name"])
-    except Failed as refusal:
-        if refusal.status != NOT_FOUND:
-            raise
-        return student_id

@@ -6,7 +6,9 @@ from typing import Any
 
 from quart import Blueprint, Response
 
-from homeroom_web.admin.common import accepted, chosen, filled, given, lawful, link, names_of, page, part, schools_of
+from homeroom_web.admin.common import by_law, page, schools_of
+from homeroom_web.asking import link, names_of, part, tried
+from homeroom_web.forms import chosen, filled, given, version
 from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import Failed, Visitor
 
@@ -44,8 +46,8 @@ def _add_tasks(blueprint: Blueprint, pages: Pages) -> None:
     async def report(visitor: Visitor) -> Response:
         return page(pages, "admin/compliance_report.html", visitor, report=await visitor.get("/compliance/report"))
 
-    blueprint.get("/admin/compliance", endpoint="compliance")(lawful(pages, tasks))
-    blueprint.get("/admin/compliance/report", endpoint="compliance_report")(lawful(pages, report))
+    blueprint.get("/admin/compliance", endpoint="compliance")(by_law(pages, tasks))
+    blueprint.get("/admin/compliance/report", endpoint="compliance_report")(by_law(pages, report))
 
 
 def _add_notice(blueprint: Blueprint, pages: Pages) -> None:
@@ -62,14 +64,12 @@ def _add_notice(blueprint: Blueprint, pages: Pages) -> None:
 
     async def deliver(visitor: Visitor) -> Response:
         told = await filled((*_DELIVERY, "year"))
-        try:
-            await visitor.send("POST", "/compliance/notice/deliveries", given(told))
-        except Failed as refusal:
-            return await show(visitor, told["year"], told, accepted(refusal))
+        if refusal := await tried(visitor.send("POST", "/compliance/notice/deliveries", given(told))):
+            return await show(visitor, told["year"], told, refusal)
         return go(link("/admin/compliance/notice", {"year": told["year"]}))
 
-    blueprint.get("/admin/compliance/notice", endpoint="compliance_notice")(lawful(pages, notice))
-    blueprint.post("/admin/compliance/notice", endpoint="compliance_deliver")(lawful(pages, deliver))
+    blueprint.get("/admin/compliance/notice", endpoint="compliance_notice")(by_law(pages, notice))
+    blueprint.post("/admin/compliance/notice", endpoint="compliance_deliver")(by_law(pages, deliver))
 
 
 def _add_studies(blueprint: Blueprint, pages: Pages) -> None:
@@ -81,9 +81,7 @@ def _add_studies(blueprint: Blueprint, pages: Pages) -> None:
         return await show(visitor)
 
     async def end(visitor: Visitor, study_id: str) -> Response:
-        version = (await filled(["version"]))["version"]
-        read = int(version) if version.isascii() and version.isdecimal() else 0
-        return await _sent(visitor, "DELETE", f"/compliance/studies/{part(study_id)}", version=read)
+        return await _sent(visitor, "DELETE", f"/compliance/studies/{part(study_id)}", version=await version())
 
     async def destroyed(visitor: Visitor, study_id: str) -> Response:
         told = given(await filled(("destroyed_on", "destroyed_how", "confirmed_by")))
@@ -92,16 +90,14 @@ def _add_studies(blueprint: Blueprint, pages: Pages) -> None:
     async def _sent(
         visitor: Visitor, method: str, path: str, body: Any = None, *, version: int | None = None
     ) -> Response:
-        try:
-            await visitor.send(method, path, body, version=version)
-        except Failed as refusal:
-            return await show(visitor, accepted(refusal))
+        if refusal := await tried(visitor.send(method, path, body, version=version)):
+            return await show(visitor, refusal)
         return go("/admin/compliance/studies")
 
     path = "/admin/compliance/studies"
-    blueprint.get(path, endpoint="compliance_studies")(lawful(pages, studies))
-    blueprint.post(f"{path}/<study_id>/end", endpoint="compliance_study_end")(lawful(pages, end))
-    blueprint.post(f"{path}/<study_id>/destruction", endpoint="compliance_study_destroyed")(lawful(pages, destroyed))
+    blueprint.get(path, endpoint="compliance_studies")(by_law(pages, studies))
+    blueprint.post(f"{path}/<study_id>/end", endpoint="compliance_study_end")(by_law(pages, end))
+    blueprint.post(f"{path}/<study_id>/destruction", endpoint="compliance_study_destroyed")(by_law(pages, destroyed))
 
 
 def _school_year(pages: Pages) -> str:

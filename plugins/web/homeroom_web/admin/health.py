@@ -1,28 +1,40 @@
-"""How the system is: every part, and this process in the last hour, drawn as small charts on the server."""
+"""How the system is: every part, and this process in the last hour."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from quart import Blueprint, Response
 
-from homeroom_web.admin.shown import helpers
+from homeroom_web import times
+from homeroom_web.admin.common import page
+from homeroom_web.charts import Chart, curve
 from homeroom_web.pages import Pages, language
 from homeroom_web.visitors import Visitor
 from homeroom_web.words import to_say
 
-_WIDE, _HIGH = 300, 60
 _MEGABYTE = 1024 * 1024
-_CHARTS = (
-    (to_say("Memory, MB"), "memory_bytes", _MEGABYTE),
-    (to_say("CPU, % of one core"), "cpu_percent", 1),
-    (to_say("Requests in each half minute"), "requests", 1),
-    (to_say("Failed requests"), "failed_requests", 1),
-    (to_say("Live sockets"), "sockets", 1),
-    (to_say("Writes that wait"), "writes_waiting", 1),
-    (to_say("Delay of the event loop, ms"), "loop_delay_ms", 1),
+_FIGURES = (
+    ("memory_bytes", to_say("Memory, MB"), _MEGABYTE),
+    ("cpu_percent", to_say("CPU, % of one core"), 1),
+    ("requests", to_say("Requests in each half minute"), 1),
+    ("failed_requests", to_say("Failed requests"), 1),
+    ("sockets", to_say("Live sockets"), 1),
+    ("writes_waiting", to_say("Writes that wait"), 1),
+    ("loop_delay_ms", to_say("Delay of the event loop, ms"), 1),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of the last hour: its newest and its largest value, and the chart."""
+
+    name: str
+    now: str
+    most: str
+    chart: Chart
 
 
 def add_routes(blueprint: Blueprint, pages: Pages) -> None:
@@ -33,42 +45,29 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     async def system_health(visitor: Visitor) -> Response:
         now = await visitor.get("/health/detailed")
         past = await visitor.get("/health/history")
-        return pages.render(
+        return page(
+            pages,
             "admin/health.html",
-            visitor=visitor,
+            visitor,
             now=now,
             memory=round(now["process"]["memory_bytes"] / _MEGABYTE),
-            charts=charts_of(past["items"]),
-            wide=_WIDE,
-            high=_HIGH,
+            figures=_figures(past["items"], pages.services.time_zone),
             pid=past["pid"],
             minutes=round(len(past["items"]) * past["every_seconds"] / 60),
-            **helpers(pages),
         )
 
 
-def charts_of(samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A chart for each figure: its name, the newest and the largest value, and the picture."""
+def _figures(samples: Sequence[dict[str, Any]], zone: str) -> list[Figure]:
+    """Every figure; none before the first look."""
+    if not samples:
+        return []
+    words = language()
+    moments = [times.clock(sample["at"], zone, words.language) for sample in samples]
+    about = words.say("One point for each half minute; the table below says the newest and the largest value.")
     found = []
-    for name, key, unit in _CHARTS:
-        values = [sample[key] / unit for sample in samples]
-        if values:
-            said = language().say(name)
-            now, most = _short(values[-1]), _short(max(values))
-            label = language().say("{name}: now {now}, at most {most}", name=said, now=now, most=most)
-            found.append({"name": said, "now": now, "most": most, "label": label, "points": line(values)})
+    for key, name, unit in _FIGURES:
+        values = [round(sample[key] / unit, 1) for sample in samples]
+        points = list(zip(moments, values, strict=True))
+        chart = curve(key, words.say(name), about, points, rtl=words.dir == "rtl")
+        found.append(Figure(words.say(name), f"{values[-1]:g}", f"{max(values):g}", chart))
     return found
-
-
-def line(values: Sequence[float]) -> str:
-    """The points of a line through values, the oldest first, for an SVG's `polyline`; its foot is nought."""
-    top = max(*values, 1)
-    step = _WIDE / max(len(values) - 1, 1)
-    points = [(number * step, _HIGH - value / top * (_HIGH - 4) - 2) for number, value in enumerate(values)]
-    if len(points) == 1:
-        points.append((_WIDE, points[0][1]))
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-
-
-def _short(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

@@ -7,7 +7,9 @@ from typing import Any
 
 from quart import Blueprint, Response, request
 
-from homeroom_web.admin.common import accepted, chosen, filled, lawful, link, names_of, page, part
+from homeroom_web.admin.common import by_law, page
+from homeroom_web.asking import beside_form, link, names_of, part, tried
+from homeroom_web.forms import chosen, filled
 from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import Failed, Visitor
 
@@ -36,15 +38,15 @@ def _add_anomalies(blueprint: Blueprint, pages: Pages) -> None:
 
     async def explain(visitor: Visitor, anomaly_id: str) -> Response:
         told = {"id": anomaly_id, **(await filled(["reason"]))}
-        try:
-            await visitor.send("POST", f"/compliance/anomalies/{part(anomaly_id)}/explain", {"reason": told["reason"]})
-        except Failed as refusal:
-            return await show(visitor, accepted(refusal), told)
+        if refusal := await tried(
+            visitor.send("POST", f"/compliance/anomalies/{part(anomaly_id)}/explain", {"reason": told["reason"]})
+        ):
+            return await show(visitor, refusal, told)
         return go("/admin/compliance/anomalies")
 
     path = "/admin/compliance/anomalies"
-    blueprint.get(path, endpoint="compliance_anomalies")(lawful(pages, anomalies))
-    blueprint.post(f"{path}/<anomaly_id>", endpoint="compliance_explain")(lawful(pages, explain))
+    blueprint.get(path, endpoint="compliance_anomalies")(by_law(pages, anomalies))
+    blueprint.post(f"{path}/<anomaly_id>", endpoint="compliance_explain")(by_law(pages, explain))
 
 
 def _add_incidents(blueprint: Blueprint, pages: Pages) -> None:
@@ -67,12 +69,12 @@ def _add_incidents(blueprint: Blueprint, pages: Pages) -> None:
         try:
             made = (await visitor.send("POST", "/compliance/incidents", body))["item"]
         except Failed as refusal:
-            return await show(visitor, told, accepted(refusal))
+            return await show(visitor, told, beside_form(refusal))
         return go(f"/admin/compliance/incidents/{part(made['id'])}")
 
     path = "/admin/compliance/incidents"
-    blueprint.get(path, endpoint="compliance_incidents")(lawful(pages, incidents))
-    blueprint.post(path, endpoint="compliance_begin")(lawful(pages, begin))
+    blueprint.get(path, endpoint="compliance_incidents")(by_law(pages, incidents))
+    blueprint.post(path, endpoint="compliance_begin")(by_law(pages, begin))
 
 
 def _add_one(blueprint: Blueprint, pages: Pages) -> None:
@@ -110,13 +112,11 @@ def _add_one(blueprint: Blueprint, pages: Pages) -> None:
         visitor: Visitor, incident_id: str, path: str, told: dict[str, str], about: dict[str, str]
     ) -> Response:
         needed = {name: value for name, value in told.items() if value or name in ("how", "closing")}
-        try:
-            await visitor.send("POST", path, needed)
-        except Failed as refusal:
-            return await show(visitor, incident_id, accepted(refusal), told | about)
+        if refusal := await tried(visitor.send("POST", path, needed)):
+            return await show(visitor, incident_id, refusal, told | about)
         return go(f"/admin/compliance/incidents/{part(incident_id)}")
 
     path = "/admin/compliance/incidents/<incident_id>"
-    blueprint.get(path, endpoint="compliance_incident")(lawful(pages, incident))
-    blueprint.post(f"{path}/tasks/<clock>", endpoint="compliance_end_task")(lawful(pages, end_task))
-    blueprint.post(f"{path}/close", endpoint="compliance_close")(lawful(pages, close))
+    blueprint.get(path, endpoint="compliance_incident")(by_law(pages, incident))
+    blueprint.post(f"{path}/tasks/<clock>", endpoint="compliance_end_task")(by_law(pages, end_task))
+    blueprint.post(f"{path}/close", endpoint="compliance_close")(by_law(pages, close))

@@ -6,7 +6,9 @@ from typing import Any
 
 from quart import Blueprint, Response
 
-from homeroom_web.admin.common import accepted, filled, page, part
+from homeroom_web.admin.common import page
+from homeroom_web.asking import beside_form, part, tried
+from homeroom_web.forms import field, number
 from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import Failed, Visitor
 
@@ -31,25 +33,21 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         try:
             ran = await visitor.send("POST", f"/jobs/{part(name)}/run")
         except Failed as refusal:
-            return await show(visitor, accepted(refusal))
+            return await show(visitor, beside_form(refusal))
         return await show(visitor, ran=ran)
 
     @blueprint.post("/admin/jobs/<name>/skip")
     @pages.for_visitors
     async def admin_skip_entry(visitor: Visitor, name: str) -> Response:
-        event = (await filled(["event_id"]))["event_id"]
-        body = {"event_id": int(event) if event.isascii() and event.isdecimal() else event}
-        try:
-            await visitor.send("POST", f"/jobs/{part(name)}/skip", body)
-        except Failed as refusal:
-            return await show(visitor, accepted(refusal))
+        event = await field("event_id")
+        body = {"event_id": number(event) if number(event) is not None else event}
+        if refusal := await tried(visitor.send("POST", f"/jobs/{part(name)}/skip", body)):
+            return await show(visitor, refusal)
         return go("/admin/jobs")
 
     @blueprint.post("/admin/jobs/syncs/<name>")
     @pages.for_visitors
     async def admin_run_sync(visitor: Visitor, name: str) -> Response:
-        try:
-            await visitor.send("POST", f"/sync/{part(name)}/runs")
-        except Failed as refusal:
-            return await show(visitor, accepted(refusal))
+        if refusal := await tried(visitor.send("POST", f"/sync/{part(name)}/runs")):
+            return await show(visitor, refusal)
         return go("/admin/jobs")

@@ -6,7 +6,9 @@ from typing import Any
 
 from quart import Blueprint, Response
 
-from homeroom_web.admin.common import accepted, filled, given, lawful, names_of, page, part
+from homeroom_web.admin.common import by_law, page
+from homeroom_web.asking import beside_form, names_of, part, tried
+from homeroom_web.forms import filled, given
 from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import Failed, Visitor
 
@@ -38,10 +40,8 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
     async def hold(visitor: Visitor) -> Response:
         told = await filled(("student_id", "reference"))
-        try:
-            await visitor.send("POST", "/compliance/holds", given(told))
-        except Failed as refusal:
-            return await show(visitor, told, accepted(refusal))
+        if refusal := await tried(visitor.send("POST", "/compliance/holds", given(told))):
+            return await show(visitor, told, refusal)
         return go("/admin/compliance/keeping")
 
     async def lift(visitor: Visitor, hold_id: str) -> Response:
@@ -54,11 +54,11 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         try:
             found = (await visitor.send("POST", "/compliance/retention", {"dry_run": dry}))["item"]
         except Failed as refusal:
-            return await show(visitor, refusal=accepted(refusal))
+            return await show(visitor, refusal=beside_form(refusal))
         return await show(visitor, purge=found | {"dry": dry, "unsure": dry and told["do"] == "delete"})
 
     path = "/admin/compliance/keeping"
-    blueprint.get(path, endpoint="compliance_keeping")(lawful(pages, keeping))
-    blueprint.post(f"{path}/holds", endpoint="compliance_hold")(lawful(pages, hold))
-    blueprint.post(f"{path}/holds/<hold_id>/lift", endpoint="compliance_lift")(lawful(pages, lift))
-    blueprint.post(f"{path}/run", endpoint="compliance_purge")(lawful(pages, purge))
+    blueprint.get(path, endpoint="compliance_keeping")(by_law(pages, keeping))
+    blueprint.post(f"{path}/holds", endpoint="compliance_hold")(by_law(pages, hold))
+    blueprint.post(f"{path}/holds/<hold_id>/lift", endpoint="compliance_lift")(by_law(pages, lift))
+    blueprint.post(f"{path}/run", endpoint="compliance_purge")(by_law(pages, purge))

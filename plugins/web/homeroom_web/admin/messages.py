@@ -6,7 +6,9 @@ from typing import Any
 
 from quart import Blueprint, Response
 
-from homeroom_web.admin.common import accepted, chosen, filled, given, link, page, part, schools_of
+from homeroom_web.admin.common import page, schools_of
+from homeroom_web.asking import beside_form, link, part, tried
+from homeroom_web.forms import chosen, filled, given, number
 from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import Failed, Visitor
 
@@ -31,7 +33,7 @@ def _add_lists(blueprint: Blueprint, pages: Pages) -> None:
         try:
             found = await visitor.get(link("/notifications/messages", {**wanted, "limit": _AT_ONCE}))
         except Failed as failed:
-            refusal = accepted(failed)
+            refusal = beside_form(failed)
         schools = await schools_of(visitor)
         return page(
             pages,
@@ -55,7 +57,7 @@ def _add_lists(blueprint: Blueprint, pages: Pages) -> None:
         try:
             digest = await visitor.get(link("/notifications/digest", wanted)) if wanted["school_id"] else None
         except Failed as failed:
-            refusal = accepted(failed)
+            refusal = beside_form(failed)
         return page(
             pages,
             "admin/messages_day.html",
@@ -85,10 +87,8 @@ def _add_one(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.post("/admin/messages/<message_id>/<any(resend, cancel):decision>")
     @pages.for_visitors
     async def admin_decide_message(visitor: Visitor, message_id: str, decision: str) -> Response:
-        try:
-            await visitor.send("POST", f"/notifications/messages/{part(message_id)}/{decision}")
-        except Failed as refusal:
-            return await show(visitor, message_id, accepted(refusal))
+        if refusal := await tried(visitor.send("POST", f"/notifications/messages/{part(message_id)}/{decision}")):
+            return await show(visitor, message_id, refusal)
         return go(f"/admin/messages/{part(message_id)}")
 
 
@@ -116,10 +116,10 @@ def _add_limits(blueprint: Blueprint, pages: Pages) -> None:
     async def admin_let_through(visitor: Visitor) -> Response:
         told = await filled(_MORE)
         body: dict[str, Any] = dict(given(told))
-        if told["messages"].isascii() and told["messages"].isdecimal():
-            body["messages"] = int(told["messages"])
+        if (messages := number(told["messages"])) is not None:
+            body["messages"] = messages
         try:
             released = (await visitor.send("POST", "/notifications/limits", body))["released"]
         except Failed as refusal:
-            return await show(visitor, told, accepted(refusal))
+            return await show(visitor, told, beside_form(refusal))
         return await show(visitor, dict.fromkeys(_MORE, ""), released=released)

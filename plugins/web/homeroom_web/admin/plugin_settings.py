@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from quart import Blueprint, Response, request
 
+from homeroom_web.admin.common import page
 from homeroom_web.admin.controls import Control, controls_of, with_errors
 from homeroom_web.admin.filled import filled_in
-from homeroom_web.admin.shown import helpers
-from homeroom_web.pages import Pages, field, go
+from homeroom_web.asking import beside_form, part
+from homeroom_web.forms import field
+from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import Failed, Visitor
 
-_SHOWN_AGAIN = (409, 412, 422)
 FRAGMENT = "X-Fragment"
 """The header by which a page's own script asks for a part of a page."""
 
@@ -44,12 +44,10 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
                 if not is_trial:
                     tag = {"If-Match": f'"{version}"'}
                     await visitor.send("PUT", _path(name), filled.sent, headers=tag)
-                    return go(f"/admin/plugins/{quote(name, safe='')}/settings?saved=1")
+                    return go(f"/admin/plugins/{part(name)}/settings?saved=1")
                 trial = await visitor.send("POST", f"{_path(name)}/test", filled.sent)
             except Failed as exc:
-                if exc.status not in _SHOWN_AGAIN:
-                    raise
-                refusal, errors = exc, exc.errors
+                refusal, errors = beside_form(exc), exc.errors
         if is_trial and request.headers.get(FRAGMENT):
             return _fragment(trial, refusal, errors)
         told["version"] = version
@@ -66,9 +64,10 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         saved: bool = False,
     ) -> Response:
         marked, others = with_errors(controls, errors)
-        return pages.render(
+        return page(
+            pages,
             "admin/settings.html",
-            visitor=visitor,
+            visitor,
             status=refusal.status if refusal else 422 if errors and request.method == "POST" else 200,
             told=told,
             controls=marked,
@@ -76,7 +75,6 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
             refusal=refusal,
             trial=trial,
             saved=saved,
-            **helpers(pages),
         )
 
     def _fragment(trial: dict[str, Any] | None, refusal: Failed | None, errors: dict[str, str]) -> Response:
@@ -85,4 +83,4 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
 
 def _path(name: str) -> str:
-    return f"/plugins/{quote(name, safe='')}/settings"
+    return f"/plugins/{part(name)}/settings"

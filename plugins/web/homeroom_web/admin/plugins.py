@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from quart import Blueprint, Response
 
-from homeroom_web.admin.shown import helpers
+from homeroom_web.admin.common import page
+from homeroom_web.asking import part, tried
 from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import Failed, Visitor
-
-_CONFLICT = 409
 
 
 def add_routes(blueprint: Blueprint, pages: Pages) -> None:
@@ -24,21 +21,16 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.get("/admin/plugins/<name>")
     @pages.for_visitors
     async def plugin(visitor: Visitor, name: str) -> Response:
-        found = await visitor.get(f"/plugins/{quote(name, safe='')}/diagnostics")
-        return pages.render("admin/plugin.html", visitor=visitor, plugin=found, **helpers(pages))
+        found = await visitor.get(f"/plugins/{part(name)}/diagnostics")
+        return page(pages, "admin/plugin.html", visitor, plugin=found)
 
     @blueprint.post("/admin/plugins/<name>/<any(enable, disable):switch>")
     @pages.for_visitors
     async def switch(visitor: Visitor, name: str, switch: str) -> Response:
-        try:
-            await visitor.send("POST", f"/plugins/{quote(name, safe='')}/{switch}")
-        except Failed as refusal:
-            if refusal.status != _CONFLICT:
-                raise
+        if refusal := await tried(visitor.send("POST", f"/plugins/{part(name)}/{switch}")):
             return await _list(visitor, refusal)
         return go("/admin/plugins")
 
     async def _list(visitor: Visitor, refusal: Failed | None = None) -> Response:
         found = (await visitor.get("/plugins/"))["plugins"]
-        status = refusal.status if refusal else 200
-        return pages.render("admin/plugins.html", visitor=visitor, status=status, plugins=found, refusal=refusal)
+        return page(pages, "admin/plugins.html", visitor, refusal, plugins=found)

@@ -7,8 +7,10 @@ from typing import Any
 from quart import Blueprint, Response, request
 
 from homeroom_web.admin import rule_form
-from homeroom_web.admin.common import accepted, chosen, link, page, part, schools_of
+from homeroom_web.admin.common import page, schools_of
 from homeroom_web.admin.terms import RULE_KINDS, STUDENT_KINDS
+from homeroom_web.asking import beside_form, link, part
+from homeroom_web.forms import chosen, version
 from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import Failed, Visitor
 
@@ -62,7 +64,7 @@ def _add_new(blueprint: Blueprint, pages: Pages) -> None:
             body |= {"settings": rule_form.settings_of(kind, told), "school_id": told.get("school_id") or None}
             rule = await visitor.send("POST", "/notifications/rules", body)
         except Failed as refusal:
-            return await _form(pages, visitor, kind, told, accepted(refusal))
+            return await _form(pages, visitor, kind, told, beside_form(refusal))
         return go(f"/admin/rules/{part(rule['id'])}")
 
 
@@ -87,13 +89,12 @@ def _add_change(blueprint: Blueprint, pages: Pages) -> None:
                 return await _form(pages, visitor, kind, told, rule=found, preview=shown)
             body = {"title": told.get("title", ""), "enabled": bool(told.get("enabled"))}
             settings = rule_form.settings_of(kind, told)
-            version = told.get("version", "")
-            read = int(version) if version.isascii() and version.isdecimal() else 0
+            read = await version()
             await visitor.send(
                 "PUT", f"/notifications/rules/{part(rule_id)}", body | {"settings": settings}, version=read
             )
         except Failed as refusal:
-            return await _form(pages, visitor, kind, told, accepted(refusal), rule=found)
+            return await _form(pages, visitor, kind, told, beside_form(refusal), rule=found)
         return go(f"/admin/rules/{part(rule_id)}")
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import secrets
 from typing import Any
-from urllib.parse import quote
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
-from homeroom_web.admin.shown import helpers
-from homeroom_web.pages import Pages, field, go
+from homeroom_web.admin.common import page
+from homeroom_web.asking import beside_form, link, part
+from homeroom_web.forms import chosen, field
+from homeroom_web.pages import NOT_FOUND, Pages, go
 from homeroom_web.visitors import Failed, Visitor
-
-_REFUSED = (404, 409, 422)
 
 
 def add_routes(blueprint: Blueprint, pages: Pages) -> None:
@@ -26,7 +25,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.get("/admin/sync/connectors/<name>/check")
     @pages.for_visitors
     async def sync_check(visitor: Visitor, name: str) -> Response:
-        found = await visitor.get(f"/sync/{quote(name, safe='')}/check")
+        found = await visitor.get(f"/sync/{part(name)}/check")
         return await _overview(visitor, checked={"name": name, **found})
 
     @blueprint.post("/admin/sync/connectors/<name>/runs")
@@ -35,29 +34,24 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         wish = {"dry_run": await field("run") == "dry", "full": bool(await field("full"))}
         once = {"Idempotency-Key": await field("key") or secrets.token_hex(8)}
         try:
-            begun = await visitor.send("POST", f"/sync/{quote(name, safe='')}/runs", wish, headers=once)
+            begun = await visitor.send("POST", f"/sync/{part(name)}/runs", wish, headers=once)
         except Failed as refusal:
-            if refusal.status not in _REFUSED:
-                raise
-            return await _overview(visitor, refusal=refusal)
+            return await _overview(visitor, refusal=beside_form(refusal, NOT_FOUND))
         return go(f"/admin/sync/runs/{begun['run_id']}")
 
     async def _overview(
         visitor: Visitor, *, checked: dict[str, Any] | None = None, refusal: Failed | None = None
     ) -> Response:
         connectors = (await visitor.get("/sync/connectors"))["items"]
-        cursor = request.args.get("cursor", "")
-        more = f"&cursor={quote(cursor, safe='')}" if cursor else ""
-        runs = await visitor.get(f"/sync/runs?limit=20{more}")
-        return pages.render(
+        runs = await visitor.get(link("/sync/runs", {"limit": 20, **chosen("cursor")}))
+        return page(
+            pages,
             "admin/sync.html",
-            visitor=visitor,
-            status=refusal.status if refusal else 200,
+            visitor,
+            refusal,
             connectors=connectors,
             runs=runs["items"],
-            onward=runs["next"],
+            older=runs["next"] and link("/admin/sync", {"cursor": runs["next"]}),
             checked=checked,
-            refusal=refusal,
             key=secrets.token_hex(8),
-            **helpers(pages),
         )

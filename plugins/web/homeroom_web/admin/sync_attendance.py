@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from quart import Blueprint, Response
 
-from homeroom_web.admin.shown import cursor, helpers, onward
-from homeroom_web.pages import Pages, field, go
+from homeroom_web.admin.common import page
+from homeroom_web.asking import link, names_of, part, tried
+from homeroom_web.forms import chosen, field, filled, given, number
+from homeroom_web.pages import NOT_FOUND, Pages, go
 from homeroom_web.visitors import Failed, Visitor
-
-_SHOWN_AGAIN = (404, 409, 412, 422)
 
 
 def add_routes(blueprint: Blueprint, pages: Pages) -> None:
@@ -25,31 +24,25 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.post("/admin/sync/connectors/<name>/attendance/<mark_id>")
     @pages.for_visitors
     async def sync_decide_outgoing(visitor: Visitor, name: str, mark_id: str) -> Response:
-        version, why = await field("version"), await field("why")
-        wish: dict[str, Any] = {"choice": await field("choice")}
-        wish |= {"version": int(version)} if version.isdecimal() else {}
-        wish |= {"why": why} if why else {}
-        try:
-            await visitor.send("POST", f"/sync/{quote(name, safe='')}/attendance/{quote(mark_id, safe='')}", wish)
-        except Failed as refusal:
-            if refusal.status not in _SHOWN_AGAIN:
-                raise
+        wish: dict[str, Any] = {"choice": await field("choice"), **given(await filled(["why"]))}
+        if (read := number(await field("version"))) is not None:
+            wish["version"] = read
+        change = visitor.send("POST", f"/sync/{part(name)}/attendance/{part(mark_id)}", wish)
+        if refusal := await tried(change, NOT_FOUND):
             return await _page(visitor, name, refusal)
-        return go(f"/admin/sync/connectors/{quote(name, safe='')}/attendance")
+        return go(f"/admin/sync/connectors/{part(name)}/attendance")
 
     async def _page(visitor: Visitor, name: str, refusal: Failed | None = None) -> Response:
         connectors = (await visitor.get("/sync/connectors"))["items"]
-        found = await visitor.get(f"/sync/{quote(name, safe='')}/attendance?{urlencode({'limit': 20, **cursor()})}")
-        students = sorted({mark["student_id"] for mark in found["items"]})
-        return pages.render(
+        found = await visitor.get(link(f"/sync/{part(name)}/attendance", {"limit": 20, **chosen("cursor")}))
+        return page(
+            pages,
             "admin/outgoing.html",
-            visitor=visitor,
-            status=refusal.status if refusal else 200,
-            refusal=refusal,
+            visitor,
+            refusal,
             name=name,
             one=next((one for one in connectors if one["name"] == name), None),
             items=found["items"],
-            names={student: (await visitor.get(f"/students/{student}"))["name"] for student in students},
-            onward=onward(found),
-            **helpers(pages),
+            students=await names_of(visitor, (mark["student_id"] for mark in found["items"])),
+            more=found["next"] and link(f"/admin/sync/connectors/{part(name)}/attendance", {"cursor": found["next"]}),
         )

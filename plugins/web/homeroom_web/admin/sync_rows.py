@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlencode
-
 from quart import Blueprint, Response, request
 
-from homeroom_web.admin.shown import cursor, helpers, onward
-from homeroom_web.pages import Pages, field, go
+from homeroom_web.admin.common import page
+from homeroom_web.asking import beside_form, link, part
+from homeroom_web.forms import chosen, field, number
+from homeroom_web.pages import NOT_FOUND, Pages, go
 from homeroom_web.visitors import Failed, Visitor
 
-_SHOWN_AGAIN = (404, 409, 422)
 _COUNTS = ("replayed", "still_dead", "without_content")
 
 
@@ -25,16 +24,14 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.post("/admin/sync/connectors/<name>/replay")
     @pages.for_visitors
     async def sync_replay(visitor: Visitor, name: str) -> Response:
-        number = await field("id")
-        wish = {"ids": [int(number)]} if number.isdecimal() else {}
+        row = number(await field("id"))
         try:
-            done = await visitor.send("POST", f"/sync/{quote(name, safe='')}/replay", wish)
+            done = await visitor.send("POST", f"/sync/{part(name)}/replay", {} if row is None else {"ids": [row]})
         except Failed as refusal:
-            if refusal.status not in _SHOWN_AGAIN:
-                raise
-            return await _list(visitor, name, "dead-letters", "admin/dead_letters.html", refusal)
-        counts = urlencode({key: done[key] for key in _COUNTS})
-        return go(f"/admin/sync/connectors/{quote(name, safe='')}/dead-letters?{counts}")
+            shown = beside_form(refusal, NOT_FOUND)
+            return await _list(visitor, name, "dead-letters", "admin/dead_letters.html", shown)
+        counts = {key: str(done[key]) for key in _COUNTS}
+        return go(link(f"/admin/sync/connectors/{part(name)}/dead-letters", counts))
 
     @blueprint.get("/admin/sync/connectors/<name>/corrections")
     @pages.for_visitors
@@ -42,15 +39,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         return await _list(visitor, name, "corrections", "admin/corrections.html")
 
     async def _list(visitor: Visitor, name: str, what: str, template: str, refusal: Failed | None = None) -> Response:
-        found = await visitor.get(f"/sync/{quote(name, safe='')}/{what}?{urlencode({'limit': 50, **cursor()})}")
-        return pages.render(
-            template,
-            visitor=visitor,
-            status=refusal.status if refusal else 200,
-            refusal=refusal,
-            name=name,
-            items=found["items"],
-            onward=onward(found),
-            done={key: request.args.get(key, "") for key in _COUNTS},
-            **helpers(pages),
-        )
+        found = await visitor.get(link(f"/sync/{part(name)}/{what}", {"limit": 50, **chosen("cursor")}))
+        more = found["next"] and link(f"/admin/sync/connectors/{part(name)}/{what}", {"cursor": found["next"]})
+        done = {key: request.args.get(key, "") for key in _COUNTS}
+        return page(pages, template, visitor, refusal, name=name, items=found["items"], more=more, done=done)

@@ -124,3 +124,33 @@ PLACEHOLDERS: Mapping[str, str] = {
     "problems": to_say("how many messages somebody should look at"),
 }
 """What a text of a message may use."""
+INTERFACE: Mapping[str, str] = {
+    "pulling": to_say("reading"),
+    "applying": to_say("writing"),
+    "held": to_say("held"),
+    "done": to_say("done"),
+    "failed": to_say("failed"),
+    "added": to_say("added"),
+    "changed": to_say("changed"),
+    "ended": to_say("ended"),
+    "org": to_say("School or district"),
+    "academic_session": to_say("Term or year"),
+    "course": to_say("Course"),
+    "class": to_say("Class"),
+    "user": to_say("Person"),
+    "enrollment": to_say("Enrolment"),
+    "closed": to_say("works"),
+    "open": to_say("not asked for now"),
+    "half_open": to_say("being tried again"),
+    "default": to_say("as delivered"),
+    "file": to_say("from the file"),
+    "saved": to_say("saved on a page"),
+    "environment": to_say("from the environment"),
+    "differs": to_say("changed in the SIS"),
+    "settled": to_say("settled"),
+    "gone": to_say("settled itself"),
+    "ours": to_say("what stands here"),
+    "theirs": to_say("what the SIS has"),
+    "value": to_say("another value"),
+}
+"""Of runs, rows, breakers, settings and questions."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from quart import Blueprint, Response, request
 
-from homeroom_web.admin.common import accepted, chosen, link, page, schools_of
+from homeroom_web.admin.common import page, schools_of
 from homeroom_web.admin.terms import TEXT_KINDS
+from homeroom_web.asking import link, tried
+from homeroom_web.forms import chosen
 from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import Failed, Visitor
 
@@ -42,8 +44,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         told = {name: form.get(name, "") for name in ("school_id", "kind", "language", "part", "text")}
         told["text"] = told["text"].replace("\r\n", "\n")
         shown = {"school_id": told["school_id"], "kind": told["kind"]}
-        try:
-            await visitor.send("PUT", "/notifications/texts", {**told, "school_id": told["school_id"] or None})
-        except Failed as refusal:
-            return await show(visitor, told, accepted(refusal))
+        body = {**told, "school_id": told["school_id"] or None}
+        if refusal := await tried(visitor.send("PUT", "/notifications/texts", body)):
+            return await show(visitor, told, refusal)
         return go(link("/admin/texts", shown))

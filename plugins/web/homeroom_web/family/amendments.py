@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from quart import Blueprint, Response
 
-from homeroom_web.family.lawful import for_holders, student_of, tried
-from homeroom_web.pages import Pages, field, go
+from homeroom_web.asking import tried
+from homeroom_web.family.rights import for_holders, student_of
+from homeroom_web.forms import field
+from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import Failed, Visitor
 from homeroom_web.words import to_say
 
@@ -61,7 +63,6 @@ async def _page(
     return pages.render(
         "family/amendments.html",
         visitor=visitor,
-        status=refusal.status if refusal else 200,
         student=await student_of(visitor, student_id),
         items=found[::-1],
         hearings=hearings,

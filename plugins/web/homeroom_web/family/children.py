@@ -6,10 +6,11 @@ from typing import Any
 
 from quart import Blueprint, Response
 
+from homeroom_web.asking import beside_form, tried
 from homeroom_web.calendar import weeks_of
 from homeroom_web.family.documents import TYPES, send_document, sent_document
-from homeroom_web.family.lawful import REFUSED, tried
-from homeroom_web.pages import Pages, field, go, language
+from homeroom_web.forms import filled, given
+from homeroom_web.pages import Pages, go, language
 from homeroom_web.visitors import RIGHTS, Failed, Visitor
 
 
@@ -34,14 +35,11 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
             document = await sent_document()
         except Failed as refusal:
             return await _child(pages, visitor, student_id, None, refusal)
-        told = {name: await field(name) for name in ("first_day", "last_day", "code", "reason")}
-        sent = {name: value for name, value in told.items() if value}
+        told = await filled(("first_day", "last_day", "code", "reason"))
         try:
-            made = await visitor.send("POST", f"/students/{student_id}/absence-reports", sent)
+            made = await visitor.send("POST", f"/students/{student_id}/absence-reports", given(told))
         except Failed as refusal:
-            if refusal.status not in REFUSED:
-                raise
-            return await _child(pages, visitor, student_id, told, refusal)
+            return await _child(pages, visitor, student_id, told, beside_form(refusal))
         return await _with_document(pages, visitor, student_id, made["id"], document)
 
     @blueprint.post("/children/<student_id>/absences/<report_id>/documents")
@@ -83,7 +81,6 @@ async def _child(
     return pages.render(
         "family/child.html",
         visitor=visitor,
-        status=refusal.status if refusal else 200,
         student=student,
         reports=reports,
         codes=await _codes(visitor, student),

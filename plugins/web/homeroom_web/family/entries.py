@@ -6,11 +6,13 @@ from datetime import date, timedelta
 from typing import Any
 
 import orjson
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
+from homeroom_web.asking import tried
 from homeroom_web.family.documents import as_file
-from homeroom_web.family.lawful import for_holders, moment, student_of, tried
-from homeroom_web.pages import Pages, field, go
+from homeroom_web.family.rights import for_holders, student_of
+from homeroom_web.forms import chosen, filled, given
+from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import Failed, Visitor
 from homeroom_web.words import to_say
 
@@ -25,8 +27,8 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     today = pages.services.today
 
     async def entries(visitor: Visitor, student_id: str) -> Response:
-        since = _day(request.args.get("from", "")) or today() - _WEEKS
-        until = _day(request.args.get("to", "")) or today()
+        asked = chosen("from", "to")
+        since, until = _day(asked["from"]) or today() - _WEEKS, _day(asked["to"]) or today()
         path = f"/students/{student_id}/attendance?from={since}&to={until}&limit={_MOST}"
         found = await visitor.get(path)
         titles = await _titles(visitor)
@@ -34,14 +36,14 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         values = {"since": since, "until": until, "items": found["items"][::-1], "titles": titles}
         student = await student_of(visitor, student_id)
         more = found["next"] is not None
-        return pages.render("family/entries.html", visitor=visitor, student=student, more=more, refusal=None, **values)
+        return pages.render("family/entries.html", visitor=visitor, student=student, more=more, **values)
 
     async def entry(visitor: Visitor, student_id: str, record_id: str) -> Response:
         return await _entry(pages, visitor, student_id, record_id)
 
     async def ask(visitor: Visitor, student_id: str, record_id: str) -> Response:
-        told = {name: await field(name) for name in ("why", "status")}
-        body = {"record_id": record_id, **{name: value for name, value in told.items() if value}}
+        told = await filled(("why", "status"))
+        body = {"record_id": record_id, **given(told)}
         if refusal := await tried(visitor.send("POST", f"/compliance/students/{student_id}/amendments", body)):
             return await _entry(pages, visitor, student_id, record_id, told=told, refusal=refusal)
         return go(f"/records/{student_id}/amendments")
@@ -72,12 +74,12 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _step(pages: Pages, entry: dict[str, Any]) -> dict[str, Any]:
+def _step(entry: dict[str, Any]) -> dict[str, Any]:
     """What one entry of a receipt says: docs/ferpa.md tells how an entry is written."""
     row = orjson.loads(entry["leaf"])
     data = orjson.loads(row[-1])
     return {
-        "when": moment(pages, row[2]),
+        "at": row[2],
         "kind": KINDS.get(row[3], row[3]),
         "day": data.get("school_day") or "",
         "status": data.get("status") or "",
@@ -102,12 +104,11 @@ async def _entry(
     return pages.render(
         "family/entry.html",
         visitor=visitor,
-        status=refusal.status if refusal else 200,
         student=await student_of(visitor, student_id),
         record_id=record_id,
-        steps=[_step(pages, one) for one in found["entries"]],
+        steps=[_step(one) for one in found["entries"]],
         size=lines[1],
-        signed=moment(pages, signed),
+        signed=signed,
         keys=keys,
         wanted=WANTED,
         told=told or {"why": "", "status": ""},

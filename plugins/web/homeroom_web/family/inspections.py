@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from quart import Blueprint, Response
 
+from homeroom_web.asking import tried
 from homeroom_web.family.documents import as_file
-from homeroom_web.family.lawful import for_holders, moment, student_of, tried
-from homeroom_web.pages import Pages, field, go
+from homeroom_web.family.rights import for_holders, student_of
+from homeroom_web.forms import field
+from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import Failed, Visitor
 from homeroom_web.words import to_say
 
@@ -58,12 +60,9 @@ async def _page(
     refusal: Failed | None = None,
 ) -> Response:
     found = (await visitor.get(f"/compliance/students/{student_id}/inspections"))["items"]
-    for one in found:
-        one["ended"] = moment(pages, one["ended_at"])
     return pages.render(
         "family/inspections.html",
         visitor=visitor,
-        status=refusal.status if refusal else 200,
         student=await student_of(visitor, student_id),
         items=found[::-1],
         states=STATES,

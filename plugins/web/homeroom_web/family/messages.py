@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 from babel import Locale
 from quart import Blueprint, Response, request
 
-from homeroom_web.family.lawful import moment, tried
-from homeroom_web.pages import Pages, field, go, language
+from homeroom_web.asking import link, tried
+from homeroom_web.forms import chosen, field, filled
+from homeroom_web.pages import Pages, go, language
 from homeroom_web.visitors import Failed, Visitor
 from homeroom_web.words import to_say
 
@@ -29,13 +29,11 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.get("/my-messages")
     @pages.for_visitors
     async def my_messages(visitor: Visitor) -> Response:
-        cursor = request.args.get("cursor", "")
-        after = f"&cursor={quote(cursor, safe='')}" if cursor else ""
-        found = await visitor.get(f"/notifications/mine?tried=true&limit={_PAGE}{after}")
+        found = await visitor.get(link("/notifications/mine", {"tried": "true", "limit": _PAGE, **chosen("cursor")}))
         for one in found["items"]:
-            one["when"] = moment(pages, one["created_at"])
             one["outcome"] = OUTCOMES.get(one["state"], NOT_KNOWN)
-        values = {"items": found["items"], "more": found["next"], "channels": CHANNELS}
+        more = found["next"] and link("/my-messages", {"cursor": found["next"]})
+        values = {"items": found["items"], "more": more, "channels": CHANNELS}
         return pages.render("family/messages.html", visitor=visitor, **values)
 
     @blueprint.get("/my-messages/preferences")
@@ -56,7 +54,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.post("/my-messages/consent")
     @pages.for_visitors
     async def save_my_consent(visitor: Visitor) -> Response:
-        said = {name: await field(name) for name in ("contact_id", "channel", "state")}
+        said = await filled(("contact_id", "channel", "state"))
         if refusal := await tried(visitor.send("PUT", "/notifications/consent", said)):
             return await _preferences(pages, visitor, refusal)
         return go("/my-messages/preferences?kept=1")
@@ -75,7 +73,6 @@ async def _preferences(pages: Pages, visitor: Visitor, refusal: Failed | None = 
     return pages.render(
         "family/preferences.html",
         visitor=visitor,
-        status=refusal.status if refusal else 200,
         found=found,
         names={one: _name(one) for one in found["offered_languages"]},
         channels=CHANNELS,

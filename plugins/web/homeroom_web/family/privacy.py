@@ -7,8 +7,10 @@ from typing import Any
 
 from quart import Blueprint, Response, request
 
-from homeroom_web.family.lawful import for_holders, moment, student_of, tried
-from homeroom_web.pages import Pages, field, go, language
+from homeroom_web.asking import tried
+from homeroom_web.family.rights import for_holders, student_of
+from homeroom_web.forms import field, filled, version
+from homeroom_web.pages import Pages, go, language
 from homeroom_web.visitors import Failed, Visitor
 from homeroom_web.words import to_say
 
@@ -40,13 +42,13 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
             change = visitor.send("POST", "/compliance/opt-outs", {"student_id": student_id})
         else:
             path = f"/compliance/opt-outs?student_id={student_id}"
-            change = visitor.send("DELETE", path, version=await _version())
+            change = visitor.send("DELETE", path, version=await version())
         if refusal := await tried(change):
             return await _page(pages, visitor, student_id, refusal=refusal)
         return go(f"/records/{student_id}/privacy")
 
     async def consent(visitor: Visitor, student_id: str) -> Response:
-        told: dict[str, Any] = {name: await field(name) for name in ("party", "purpose", "ends_on", "text")}
+        told: dict[str, Any] = dict(await filled(("party", "purpose", "ends_on", "text")))
         told["records"] = (await request.form).getlist("records")
         if refusal := await tried(_sign(pages, visitor, student_id, told)):
             return await _page(pages, visitor, student_id, told=told, refusal=refusal)
@@ -54,7 +56,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
     async def revoke(visitor: Visitor, student_id: str, consent_id: str) -> Response:
         path = f"/compliance/consents/{consent_id}?student_id={student_id}"
-        if refusal := await tried(visitor.send("DELETE", path, version=await _version())):
+        if refusal := await tried(visitor.send("DELETE", path, version=await version())):
             return await _page(pages, visitor, student_id, refusal=refusal)
         return go(f"/records/{student_id}/privacy")
 
@@ -62,12 +64,6 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     blueprint.post("/records/<student_id>/directory")(for_holders(pages, directory))
     blueprint.post("/records/<student_id>/consents")(for_holders(pages, consent))
     blueprint.post("/records/<student_id>/consents/<consent_id>/revoke")(for_holders(pages, revoke))
-
-
-async def _version() -> int:
-    """The version that the form's page has shown; one that is no number is answered as changed meanwhile."""
-    text = await field("version")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0  # noqa: PLR2004
 
 
 async def _sign(pages: Pages, visitor: Visitor, student_id: str, told: dict[str, Any]) -> None:
@@ -104,14 +100,9 @@ async def _page(
     listed = await visitor.get(f"/compliance/opt-outs?{of}")
     consents = (await visitor.get(f"/compliance/consents?{of}"))["items"]
     ledger = (await visitor.get(f"/compliance/ledger?{of}"))["items"]
-    for one in consents:
-        one["revoked"] = moment(pages, one["revoked_at"])
-    for one in ledger:
-        one["when"] = moment(pages, one["at"])
     return pages.render(
         "family/privacy.html",
         visitor=visitor,
-        status=refusal.status if refusal else 200,
         student=await student_of(visitor, student_id),
         listed=listed,
         consents=consents[::-1],

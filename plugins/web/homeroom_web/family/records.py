@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quart import Blueprint, Response
 
-from homeroom_web.family.lawful import for_holders, moment, student_of
+from homeroom_web.family.rights import for_holders, student_of
 from homeroom_web.pages import Pages, language
 from homeroom_web.visitors import Visitor
 
@@ -23,8 +23,6 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
     async def record(visitor: Visitor, student_id: str) -> Response:
         letters = (await visitor.get(f"/compliance/students/{student_id}/letters"))["items"]
-        for one in letters:
-            one["when"] = moment(pages, one["written_at"])
         student = await student_of(visitor, student_id)
         return pages.render("family/record.html", visitor=visitor, student=student, letters=letters)
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from quart import Blueprint, Response, request
 
+from homeroom_web.forms import field
 from homeroom_web.kiosk.tablets import COOKIE, PATH, Tablets, Told
-from homeroom_web.pages import Pages, field, go
+from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import COOKIE as PERSON
 from homeroom_web.visitors import Failed, NotSignedIn
 from homeroom_web.words import to_say

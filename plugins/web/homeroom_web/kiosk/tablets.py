@@ -15,7 +15,7 @@ from homeroom_web.words import to_say
 COOKIE = "homeroom_kiosk"
 PATH = "/kiosk"
 _YEAR = 365 * 24 * 3600
-_NOT_IN_USE = to_say("Tablets at the door are not in use here: the plugin kiosk is not switched on.")
+NOT_IN_USE = to_say("Tablets at the door are not in use here: the plugin kiosk is not switched on.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +67,5 @@ class Tablets:
         token = request.cookies.get(COOKIE)
         answer = await call(self._services, method, f"/api/v1/kiosk{path}", json=json, access=token)
         if answer.status == 404:  # noqa: PLR2004 - below the prefix of a plugin that is not there
-            raise Failed(answer.status, _NOT_IN_USE)
+            raise Failed(answer.status, NOT_IN_USE)
         return Told(answer.status, orjson.loads(answer.body) if answer.body else {})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from quart import Blueprint, Response
 
-from homeroom_web.pages import Pages, field, go
+from homeroom_web.asking import names_of
+from homeroom_web.forms import field
+from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import Visitor
 
 
@@ -15,10 +17,13 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @pages.for_visitors
     async def queue(visitor: Visitor) -> Response:
         found = await visitor.get("/absence-reports?state=reported&limit=50")
-        for one in found["items"]:
-            one["student"] = await visitor.get(f"/students/{one['student_id']}")
+        students = await names_of(visitor, (one["student_id"] for one in found["items"]))
         return pages.render(
-            "office/absences.html", visitor=visitor, reports=found["items"], more=found["next"] is not None
+            "office/absences.html",
+            visitor=visitor,
+            reports=found["items"],
+            students=students,
+            more=found["next"] is not None,
         )
 
     @blueprint.post("/absences/<report_id>")

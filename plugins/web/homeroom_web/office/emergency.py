@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 import orjson
 from quart import Blueprint, Response
 
-from homeroom_web.office.schools import asked, school_of
-from homeroom_web.pages import Pages, field, go
+from homeroom_web.asking import CONFLICT, link
+from homeroom_web.forms import asked, chosen, field
+from homeroom_web.office.schools import school_of
+from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import Failed, Visitor
 from homeroom_web.words import to_say
 
@@ -22,7 +23,6 @@ STANDINGS = {
 KINDS = {"emergency": to_say("Emergency"), "drill": to_say("Drill")}
 TAKEN_BACK = to_say("taken back")
 _SHOWN = {"": "", "all": "", **{name: name for name in STANDINGS}}
-_CONFLICT = 409
 
 
 def add_routes(blueprint: Blueprint, pages: Pages) -> None:
@@ -41,7 +41,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         try:
             one = await visitor.send("POST", f"/schools/{school_id}/emergencies", {"kind": await field("kind")})
         except Failed as refusal:
-            if refusal.status != _CONFLICT:
+            if refusal.status != CONFLICT:
                 raise
             return await _start(visitor, school_id, refusal)
         return go(f"/office/emergency/{school_id}/{one['id']}")
@@ -52,7 +52,6 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         return pages.render(
             "office/emergencies.html",
             visitor=visitor,
-            status=refusal.status if refusal else 200,
             at=at,
             under_way=next((one for one in found if one["ended_at"] is None), None),
             earlier=[one for one in found if one["ended_at"] is not None],
@@ -102,17 +101,15 @@ def _add_roll(blueprint: Blueprint, pages: Pages) -> None:
         given = {"student_ids": [student_id], "state": await field("state")}
         await visitor.send("POST", f"/schools/{school_id}/emergencies/{emergency_id}/words", given)
         kept = {name: value for name in ("show", "class") if (value := await field(name))}
-        query = f"?{urlencode(kept)}" if kept else ""
         place = "roll" if "show" in kept else f"student-{student_id}"  # a row that is filtered out is no place to go to
-        return go(f"/office/emergency/{school_id}/{emergency_id}{query}#{place}")
+        return go(f"{link(f'/office/emergency/{school_id}/{emergency_id}', kept)}#{place}")
 
     @blueprint.get("/office/emergency/<school_id>/<emergency_id>/news")
     @pages.for_visitors
     async def emergency_news(visitor: Visitor, school_id: str, emergency_id: str) -> Response:
         """What the roll's script asks every few seconds: whether anything has changed. It names nobody."""
-        after = asked("after")
         path = f"/schools/{school_id}/emergencies/{emergency_id}/news"
-        told = await visitor.get(f"{path}?{urlencode({'after': after})}")
+        told = await visitor.get(link(path, chosen("after")))
         return Response(orjson.dumps(told), content_type="application/json")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
+from babel.dates import format_skeleton
 from babel.numbers import format_percent
 
 from homeroom_web.charts import Bar, Chart, Series, columns, line, rows
@@ -30,9 +32,9 @@ def _daily(found: Mapping[str, Any], words: Words) -> list[Chart]:
         return []
     about = words.say("One point for each day; the table below has the same numbers.")
     away = [Series(one, words.say(one)) for one in ("tardy", "absent", "excused")]
-    bars = [Bar(_short(day["day"]), [day[one.kind] for one in away]) for day in days]
+    bars = [Bar(_short(day["day"], words), [day[one.kind] for one in away]) for day in days]
     below = words.say("One bar for each day; the table below has the same numbers.")
-    points = [(_short(day["day"]), day["rate"]) for day in days]
+    points = [(_short(day["day"], words), day["rate"]) for day in days]
     return [
         line("rate", words.say("Share of students who came"), about, points, rtl=_rtl(words)),
         columns("away", words.say("Late, absent and excused students"), below, bars, away, rtl=_rtl(words)),
@@ -87,7 +89,9 @@ def _rolls(found: Mapping[str, Any], words: Words) -> list[Chart]:
         Series("tardy", words.say("left open")),
         Series("absent", words.say("no session")),
     ]
-    bars = [Bar(_short(one["day"]), [one["taken"], one["under_way"], one["left_open"], one["none"]]) for one in days]
+    bars = [
+        Bar(_short(one["day"], words), [one["taken"], one["under_way"], one["left_open"], one["none"]]) for one in days
+    ]
     about = words.say("One bar for each day; the table below has the same numbers.")
     return [columns("rolls", words.say("Classes by what became of their roll"), about, bars, series, rtl=_rtl(words))]
 
@@ -109,6 +113,6 @@ def _rtl(words: Words) -> bool:
     return words.dir == "rtl"
 
 
-def _short(day: str) -> str:
+def _short(day: str, words: Words) -> str:
     """The month and the day."""
-    return day[5:]
+    return format_skeleton("MMMd", date.fromisoformat(day), locale=words.language)

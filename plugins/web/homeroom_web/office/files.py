@@ -6,7 +6,9 @@ from typing import Any
 
 from quart import Blueprint, Response
 
-from homeroom_web.office.schools import PROBLEM, At, asked, day_or, school_of, whole
+from homeroom_web.asking import UNPROCESSABLE, whole
+from homeroom_web.forms import asked
+from homeroom_web.office.schools import At, day_or, school_of
 from homeroom_web.office.sheets import MOST_BYTES, written
 from homeroom_web.office.today import classes_of
 from homeroom_web.pages import Pages, language
@@ -60,7 +62,6 @@ async def files_page(
     return pages.render(
         "office/files.html",
         visitor=visitor,
-        status=refusal.status if refusal else 200,
         at=at,
         classes=await classes_of(visitor, at.id, str(at.today)),
         day=day or str(at.today),
@@ -72,7 +73,9 @@ async def files_page(
 
 def _check(*, more: bool) -> None:
     if more:
-        raise Failed(PROBLEM, language().say("That is too much for one file. Please choose fewer days, or one class."))
+        raise Failed(
+            UNPROCESSABLE, language().say("That is too much for one file. Please choose fewer days, or one class.")
+        )
 
 
 def _cell(one: dict[str, Any], column: str) -> object:

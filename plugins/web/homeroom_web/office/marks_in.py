@@ -10,11 +10,13 @@ import orjson
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from homeroom_web.asking import UNPROCESSABLE, beside_form, whole
+from homeroom_web.forms import field
 from homeroom_web.office.files import files_page
 from homeroom_web.office.plan import Known, Plan, planned
-from homeroom_web.office.schools import PROBLEM, At, day_or, school_of, whole
+from homeroom_web.office.schools import At, day_or, school_of
 from homeroom_web.office.sheets import MOST_BYTES, Unreadable, read
-from homeroom_web.pages import Pages, field, language
+from homeroom_web.pages import Pages, language
 from homeroom_web.visitors import Failed, Visitor
 
 _SECONDS = 1800
@@ -42,9 +44,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
             known = await _known(visitor, at, day, class_id)
         except (Unreadable, Failed) as exc:
             refusal = _said(exc) if isinstance(exc, Unreadable) else exc
-            if refusal.status != PROBLEM:
-                raise
-            return await files_page(pages, visitor, at, day=day, class_id=class_id, refusal=refusal)
+            return await files_page(pages, visitor, at, day=day, class_id=class_id, refusal=beside_form(refusal))
         plan = planned(sheet, known)
         return pages.render(
             "office/marks_preview.html",
@@ -125,7 +125,7 @@ _LARGE = "The file is larger than {most} KB."
 
 
 def _said(exc: Unreadable) -> Failed:
-    return Failed(PROBLEM, language().say(exc.text, **exc.values))
+    return Failed(UNPROCESSABLE, language().say(exc.text, **exc.values))
 
 
 def _place(visitor: Visitor, receipt: str) -> str:

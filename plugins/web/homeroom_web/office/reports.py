@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
 
-import orjson
 from babel.numbers import format_decimal, format_percent
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
-from homeroom import ApiAnswer
+from homeroom_web.asking import beside_form, link, part
+from homeroom_web.forms import chosen
 from homeroom_web.office import figures
-from homeroom_web.pages import Pages, language
+from homeroom_web.pages import NOT_FOUND, Pages, language
+from homeroom_web.times import NOTHING
 from homeroom_web.visitors import Failed, Visitor
 from homeroom_web.words import to_say
 
@@ -25,9 +25,7 @@ NAMES: Mapping[str, tuple[str, str]] = {
 }
 """Each report's name, and what it is for."""
 
-_ASKED = ("school_id", "from", "to", "cursor")
-_NOT_FOUND, _INVALID = 404, 422
-_NOTHING = "\N{EN DASH}"
+_CHOSEN = ("school_id", "from", "to", "cursor")
 
 
 def add_routes(blueprint: Blueprint, pages: Pages) -> None:
@@ -37,51 +35,51 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @pages.for_visitors
     async def list_reports(visitor: Visitor) -> Response:
         overview = await _overview(visitor)
-        return pages.render("office/reports.html", visitor=visitor, names=NAMES, overview=overview)
+        return _list(visitor, overview, status=NOT_FOUND if overview is None else 200)
 
     @blueprint.get("/office/reports/<name>")
     @pages.for_visitors
     async def show_report(visitor: Visitor, name: str) -> Response:
         overview = await _overview(visitor)
         if overview is None or name not in NAMES or name not in overview["reports"]:
-            status = 200 if overview is None else _NOT_FOUND
-            return pages.render("office/reports.html", visitor=visitor, status=status, names=NAMES, overview=overview)
+            return _list(visitor, overview, status=NOT_FOUND)
         return await _shown(pages, visitor, name, overview)
 
     @blueprint.get("/office/reports/<name>.csv")
     @pages.for_visitors
     async def save_report(visitor: Visitor, name: str) -> Response:
-        query = urlencode({**_asked(), "format": "csv"})
-        answer = await visitor.visitors.ask(visitor, "GET", f"/reports/{quote(name, safe='')}?{query}")
-        if answer.status != 200:  # noqa: PLR2004
-            raise _failed(answer)
+        try:
+            answer = await visitor.file(link(f"/reports/{part(name)}", {**chosen(*_CHOSEN), "format": "csv"}))
+        except Failed as refusal:
+            raise _every_reason(refusal) from None
         response = Response(answer.body, 200, content_type="text/csv; charset=utf-8")
         response.headers["Content-Disposition"] = f'attachment; filename="{name if name in NAMES else "report"}.csv"'
         return response
 
+    def _list(visitor: Visitor, overview: dict[str, Any] | None, *, status: int) -> Response:
+        return pages.render("office/reports.html", visitor=visitor, status=status, names=NAMES, overview=overview)
+
 
 async def _shown(pages: Pages, visitor: Visitor, name: str, overview: Mapping[str, Any]) -> Response:
     """A report with the form to choose by; what was filled in wrongly is told with all of it kept."""
-    asked = _asked()
-    answer = await visitor.visitors.ask(visitor, "GET", f"/reports/{name}?{urlencode(asked)}")
-    if answer.status >= 400 and answer.status != _INVALID:  # noqa: PLR2004
-        raise _failed(answer)
-    wrong = str(_failed(answer)) if answer.status == _INVALID else None
-    found = None if wrong else orjson.loads(answer.body)
-    more = found and found.get("next")
+    wanted, found, refusal = chosen(*_CHOSEN), None, None
+    try:
+        found = await visitor.get(link(f"/reports/{name}", wanted))
+    except Failed as failed:
+        refusal = _every_reason(beside_form(failed))
+    path, cursor = f"/office/reports/{name}", found and found.get("next")
     return pages.render(
         "office/report.html",
         visitor=visitor,
-        status=answer.status,
+        refusal=refusal,
         name=name,
         names=NAMES,
         overview=overview,
-        asked={key: asked.get(key, "") for key in _ASKED},
+        wanted=wanted,
         found=found,
-        wrong=wrong,
         charts=figures.charts(name, found, language()) if found else [],
-        as_file=_link(f"{name}.csv", {key: value for key, value in asked.items() if key != "cursor"}),
-        more=_link(name, {**asked, "cursor": more}) if more else None,
+        as_file=link(f"{path}.csv", {**wanted, "cursor": ""}),
+        more=cursor and link(path, {**wanted, "cursor": cursor}),
         **_numbers(),
     )
 
@@ -91,33 +89,22 @@ async def _overview(visitor: Visitor) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = await visitor.get("/reports/")
     except Failed as refusal:
-        if refusal.status != _NOT_FOUND:
+        if refusal.status != NOT_FOUND:
             raise
         return None
     return found
 
 
-def _failed(answer: ApiAnswer) -> Failed:
-    """Why a route refused; of what was filled in wrongly, every reason."""
-    told = orjson.loads(answer.body) if answer.body else {}
-    errors = [f"{one['field']}: {one['message']}." for one in told.get("errors") or ()]
-    return Failed(answer.status, " ".join(errors) or told.get("detail", ""))
-
-
-def _asked() -> dict[str, str]:
-    """What was chosen in the form; what was left empty is not asked for."""
-    return {name: value for name in _ASKED if (value := request.args.get(name, "").strip())}
-
-
-def _link(name: str, asked: Mapping[str, str]) -> str:
-    query = urlencode(asked)
-    return f"/office/reports/{name}?{query}" if query else f"/office/reports/{name}"
+def _every_reason(refusal: Failed) -> Failed:
+    """The same refusal; of what was filled in wrongly it says every reason."""
+    reasons = [f"{name}: {message}." for name, message in refusal.errors.items()]
+    return Failed(refusal.status, " ".join(reasons) or refusal.detail)
 
 
 def _numbers() -> dict[str, Any]:
     """How a page writes numbers in its language; a dash stands for what there is not."""
     local = language().language
     return {
-        "share": lambda value: _NOTHING if value is None else format_percent(value, "#,##0.0 %", locale=local),
-        "number": lambda value: _NOTHING if value is None else format_decimal(value, locale=local),
+        "share": lambda value: NOTHING if value is None else format_percent(value, "#,##0.0 %", locale=local),
+        "number": lambda value: NOTHING if value is None else format_decimal(value, locale=local),
     }

@@ -6,13 +6,13 @@ from typing import Any
 
 from quart import Blueprint, Response
 
+from homeroom_web.asking import beside_form
 from homeroom_web.calendar import weeks_of
-from homeroom_web.office.schools import PROBLEM
-from homeroom_web.pages import FORBIDDEN, NOT_FOUND, Pages, field, go
+from homeroom_web.forms import filled, given
+from homeroom_web.pages import FORBIDDEN, NOT_FOUND, Pages, go
 from homeroom_web.visitors import Failed, Visitor
 
 _RECORDS = 50
-_CONFLICT = 409
 
 
 def add_routes(blueprint: Blueprint, pages: Pages) -> None:
@@ -28,19 +28,16 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @pages.for_visitors
     async def office_absence(visitor: Visitor, student_id: str) -> Response:
         """Enter an absence that the office knows of, which is approved by that."""
-        given = {name: await field(name) for name in ("first_day", "last_day", "reason")}
+        told = await filled(("first_day", "last_day", "reason"))
         try:
-            sent = {name: value for name, value in given.items() if value}
-            report = await visitor.send("POST", f"/students/{student_id}/absence-reports", sent)
+            report = await visitor.send("POST", f"/students/{student_id}/absence-reports", given(told))
             await visitor.send("POST", f"/absence-reports/{report['id']}/decision", {"decision": "approve"})
         except Failed as refusal:
-            if refusal.status not in (PROBLEM, _CONFLICT):
-                raise
-            return await _student(visitor, student_id, given, refusal)
+            return await _student(visitor, student_id, told, beside_form(refusal))
         return go(f"/office/students/{student_id}")
 
     async def _student(
-        visitor: Visitor, student_id: str, given: dict[str, Any] | None = None, refusal: Failed | None = None
+        visitor: Visitor, student_id: str, told: dict[str, str] | None = None, refusal: Failed | None = None
     ) -> Response:
         one = await visitor.get(f"/students/{student_id}")
         weeks = await weeks_of(visitor, student_id, today())
@@ -50,7 +47,6 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         return pages.render(
             "office/student.html",
             visitor=visitor,
-            status=refusal.status if refusal else 200,
             student=one,
             weeks=weeks,
             classes=classes,
@@ -59,7 +55,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
             guardians=await _guardians(visitor, student_id),
             reports=(await visitor.get(f"/students/{student_id}/absence-reports?limit=20"))["items"],
             is_office=visitor.has("school_admin") or visitor.has("district_admin"),
-            given=given or {"first_day": today().isoformat(), "last_day": "", "reason": ""},
+            told=told or {"first_day": today().isoformat(), "last_day": "", "reason": ""},
             refusal=refusal,
         )
 

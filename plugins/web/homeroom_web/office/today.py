@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from quart import Blueprint, Response
 
-from homeroom_web.office.schools import asked, day_or, school_of, whole
+from homeroom_web.asking import whole
+from homeroom_web.forms import asked
+from homeroom_web.office.schools import day_or, school_of
 from homeroom_web.pages import Pages
 from homeroom_web.visitors import Visitor
 from homeroom_web.words import to_say

@@ -7,15 +7,16 @@ from typing import Any
 
 from quart import Blueprint, Response, request
 
-from homeroom_web.pages import Pages, field, language
+from homeroom_web.asking import CONFLICT, UNPROCESSABLE, beside_form
+from homeroom_web.forms import field
+from homeroom_web.pages import NOT_FOUND, Pages, language
 from homeroom_web.scans import Receipt, Scans
 from homeroom_web.student.arrivals import Arrival, send
 from homeroom_web.student.late import person_of
 from homeroom_web.student.outcome import outcome_of
 from homeroom_web.visitors import Failed, Visitor
 
-_NOT_FOUND, _CONFLICT = 404, 409
-_REFUSED = (_NOT_FOUND, _CONFLICT, 422, 429)
+_TOO_MANY = 429
 
 
 def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
@@ -29,7 +30,7 @@ def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
             return await _form(visitor, request.args.get("session", ""))
         if not receipt.good:
             changed = language().say("That picture has changed already. Please scan the one that is shown now.")
-            return await _form(visitor, receipt.session_id, refusal=Failed(422, changed))
+            return await _form(visitor, receipt.session_id, refusal=Failed(UNPROCESSABLE, changed))
         return await _form(visitor, receipt.session_id, scan=receipt.scan)
 
     @blueprint.post("/check-in")
@@ -41,9 +42,8 @@ def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
             now = pages.services.clock.now()
             record = await send(visitor, arrival, student_id=me["id"], now=now, none=_nothing_open())
         except Failed as refusal:
-            if refusal.status not in _REFUSED:
-                raise
-            again = await _form(visitor, await field("session"), code=await field("code"), refusal=refusal)
+            shown = beside_form(refusal, NOT_FOUND, _TOO_MANY)
+            again = await _form(visitor, await field("session"), code=await field("code"), refusal=shown)
             scans.forget(again)
             return again
         outcome = await outcome_of(visitor, record, client_id=arrival.client_id, zone=pages.services.time_zone)
@@ -64,7 +64,6 @@ def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
         return pages.render(
             "student/check_in.html",
             visitor=visitor,
-            status=refusal.status if refusal else 200,
             sessions=sessions,
             chosen=session_id or (sessions[0]["id"] if len(sessions) == 1 else ""),
             scan=scan,
@@ -80,7 +79,7 @@ async def _arrival(owner: str) -> Arrival:
     began = await field("owner")
     if began and began != owner:
         text = language().say("Somebody else began this check-in on this device. Nothing was recorded for you.")
-        raise Failed(_CONFLICT, text)
+        raise Failed(CONFLICT, text)
     return Arrival(
         session_id=await field("session"),
         code=await field("code"),
@@ -97,4 +96,4 @@ async def _open_sessions(visitor: Visitor) -> list[dict[str, Any]]:
 
 
 def _nothing_open() -> Failed:
-    return Failed(_NOT_FOUND, language().say("None of your classes is open for check-in just now."))
+    return Failed(NOT_FOUND, language().say("None of your classes is open for check-in just now."))

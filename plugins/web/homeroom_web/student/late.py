@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from quart import Blueprint, Response, jsonify
 
-from homeroom_web.pages import Pages, field, language
+from homeroom_web.forms import field
+from homeroom_web.pages import Pages, language
 from homeroom_web.student.arrivals import Arrival, send
 from homeroom_web.student.outcome import outcome_of
 from homeroom_web.visitors import Failed, Visitor

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from babel.dates import format_time
-
+from homeroom_web import times
 from homeroom_web.pages import language
 from homeroom_web.visitors import Visitor
 from homeroom_web.words import to_say
@@ -91,6 +88,5 @@ def reasons_of(record: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(language().say(_SAID.get(one, one)) for one in said))
 
 
-def _time(moment: str, zone: str) -> str:
-    told = datetime.fromisoformat(moment).astimezone(ZoneInfo(zone))
-    return format_time(told, "short", locale=language().language)
+def _time(told: str, zone: str) -> str:
+    return times.clock(told, zone, language().language)

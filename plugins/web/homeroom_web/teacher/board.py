@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 from quart import Blueprint, Response, request
 
+from homeroom_web.asking import link, whole
+from homeroom_web.forms import chosen
 from homeroom_web.pages import Pages, go
 from homeroom_web.teacher import bulk
 from homeroom_web.visitors import Visitor
 
+_MOST = 100_000
 STATUSES = ("present", "tardy", "absent", "excused")
 
 
@@ -21,16 +23,15 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.get("/classes")
     @pages.for_visitors
     async def classes(visitor: Visitor) -> Response:
-        cursor = request.args.get("cursor", "")
-        after = f"&cursor={quote(cursor, safe='')}" if cursor else ""
-        found = await visitor.get(f"/classes/?limit=100&with=latest_session{after}")
+        found = await visitor.get(link("/classes/", {"limit": 100, "with": "latest_session", **chosen("cursor")}))
         today = services.today().isoformat()
         for one in found["items"]:
             one["session"] = session = one["latest_session"]
             one["state"] = session["state"] if session and (session["school_day"] == today) else ""
             if session and session["state"] == "open":
                 one["state"] = "open"
-        return pages.render("teacher/classes.html", visitor=visitor, classes=found["items"], following=found["next"])
+        more = found["next"] and link("/classes", {"cursor": found["next"]})
+        return pages.render("teacher/classes.html", visitor=visitor, classes=found["items"], more=more)
 
     @blueprint.get("/classes/<class_id>")
     @pages.for_visitors
@@ -88,14 +89,8 @@ async def records_of(visitor: Visitor, session: dict[str, Any] | None) -> dict[s
     """The session's records by student."""
     if session is None:
         return {}
-    found: list[dict[str, Any]] = []
-    cursor = ""
-    while True:
-        page = await visitor.get(f"/sessions/{session['id']}/attendance?limit=200{cursor}")
-        found += page["items"]
-        if page["next"] is None:
-            return {record["student_id"]: record for record in found}
-        cursor = f"&cursor={quote(page['next'], safe='')}"
+    found, _ = await whole(visitor, f"/sessions/{session['id']}/attendance", _MOST)
+    return {record["student_id"]: record for record in found}
 
 
 def flags_of(students: list[dict[str, Any]], records: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from quart import Blueprint, Response
 
-from homeroom_web.pages import Pages, field, go
+from homeroom_web.forms import field
+from homeroom_web.pages import Pages, go
 from homeroom_web.teacher import bulk
 from homeroom_web.teacher.board import records_of
 from homeroom_web.visitors import Visitor

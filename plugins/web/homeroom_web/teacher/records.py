@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-from zoneinfo import ZoneInfo
-
-from babel.dates import format_datetime
 from quart import Blueprint, Response
 
-from homeroom_web.pages import Pages, field, go, language
+from homeroom_web.asking import CHANGED, UNPROCESSABLE, beside_form, name_of
+from homeroom_web.forms import field, filled, version
+from homeroom_web.pages import Pages, go, language
 from homeroom_web.teacher.board import STATUSES, reasons_of
 from homeroom_web.visitors import Failed, Visitor
-
-_CHANGED, _REFUSED = 412, (409, 422)
 
 
 def add_routes(blueprint: Blueprint, pages: Pages) -> None:
@@ -27,10 +22,10 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.post("/attendance/<record_id>")
     @pages.for_visitors
     async def correct_record(visitor: Visitor, record_id: str) -> Response:
-        given = {name: await field(name) for name in ("status", "code", "note", "reason")}
+        given = await filled(("status", "code", "note", "reason"))
         if not given["reason"]:
             missing = language().say("Please say why: a correction needs its reason.")
-            return await _shown(pages, visitor, record_id, given, Failed(422, missing))
+            return await _shown(pages, visitor, record_id, given, Failed(UNPROCESSABLE, missing))
         return await _send(pages, visitor, record_id, given)
 
     @blueprint.post("/attendance/<record_id>/review")
@@ -47,15 +42,11 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
 async def _send(pages: Pages, visitor: Visitor, record_id: str, given: dict[str, str]) -> Response:
     """Correct the version that was looked at; when somebody was faster, show theirs and keep what was typed."""
-    version = await field("version")
-    number = int(version) if version.isascii() and version.isdecimal() else 0
     try:
         sent = {name: value for name, value in given.items() if value or name != "code"}
-        now = await visitor.send("PATCH", f"/attendance/{record_id}", sent, version=number)
+        now = await visitor.send("PATCH", f"/attendance/{record_id}", sent, version=await version())
     except Failed as refusal:
-        if refusal.status not in (*_REFUSED, _CHANGED):
-            raise
-        return await _shown(pages, visitor, record_id, given, refusal)
+        return await _shown(pages, visitor, record_id, given, beside_form(refusal))
     back = await field("back")
     return go(f"/classes/{now['class_id']}" if back == "class" else f"/attendance/{record_id}")
 
@@ -69,16 +60,12 @@ async def _shown(
 ) -> Response:
     versions = (await visitor.get(f"/attendance/{record_id}/history"))["items"]
     now = versions[-1]
-    name = await _name_of(visitor, now["student_id"])
-    zone = ZoneInfo(pages.services.time_zone)
-    for one in versions:
-        one["when"] = _when(one["valid_from"], zone)
+    name = await name_of(visitor, now["student_id"]) or language().say("A student who has left")
     codes = (await visitor.get(f"/attendance-codes?school_id={now['school_id']}"))["items"]
     filled = {"status": now["status"], "code": "", "note": now["note"] or "", "reason": "", **(given or {})}
     return pages.render(
         "teacher/record.html",
         visitor=visitor,
-        status=refusal.status if refusal else 200,
         name=name,
         versions=versions,
         now=now,
@@ -87,20 +74,5 @@ async def _shown(
         codes=codes,
         given=filled,
         refusal=refusal,
-        overtaken=refusal is not None and refusal.status == _CHANGED,
+        overtaken=refusal is not None and refusal.status == CHANGED,
     )
-
-
-async def _name_of(visitor: Visitor, student_id: str) -> str:
-    """What the student is called, as long as this visitor may know."""
-    try:
-        return str((await visitor.get(f"/students/{student_id}"))["name"])
-    except Failed as refusal:
-        if refusal.status not in (403, 404):
-            raise
-        return language().say("A student who has left")
-
-
-def _when(moment: str, zone: ZoneInfo) -> dict[str, Any]:
-    at = datetime.fromisoformat(moment)
-    return {"machine": moment, "shown": format_datetime(at, "medium", tzinfo=zone, locale=language().language)}

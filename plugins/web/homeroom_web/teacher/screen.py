@@ -9,11 +9,10 @@ from typing import Any
 from quart import Blueprint, Response
 
 from homeroom import Clock
+from homeroom_web.asking import CONFLICT
 from homeroom_web.pages import Pages
 from homeroom_web.teacher.board import records_of
 from homeroom_web.visitors import Failed, Visitor
-
-_CONFLICT = 409
 
 
 def add_routes(blueprint: Blueprint, pages: Pages) -> None:
@@ -42,7 +41,7 @@ async def _shown(visitor: Visitor, session_id: str, clock: Clock) -> dict[str, A
     try:
         challenge = await visitor.get(f"/sessions/{session_id}/challenge")
     except Failed as refusal:
-        if refusal.status != _CONFLICT:
+        if refusal.status != CONFLICT:
             raise
         challenge, why = None, refusal.detail
     return {

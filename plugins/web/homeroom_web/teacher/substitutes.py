@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 import orjson
 from quart import Blueprint, Response, request
 
-from homeroom_web.pages import Pages, field, go
-from homeroom_web.visitors import COOKIE, Failed, Visitor, call
-
-_REFUSED = (409, 422)
+from homeroom_web.asking import beside_form, link
+from homeroom_web.forms import field, filled, given
+from homeroom_web.pages import Pages, go
+from homeroom_web.visitors import Failed, Visitor, call
 
 
 def add_routes(blueprint: Blueprint, pages: Pages) -> None:
@@ -26,16 +24,13 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @pages.for_visitors
     async def invite_substitute(visitor: Visitor, class_id: str) -> Response:
         """A new link, shown on this one answer."""
-        given = {"name": await field("name"), "day": await field("day")}
-        sent = {name: value for name, value in given.items() if value}
+        told = await filled(("name", "day"))
         try:
-            made = await visitor.send("POST", f"/classes/{class_id}/substitutes", sent)
+            made = await visitor.send("POST", f"/classes/{class_id}/substitutes", given(told))
         except Failed as refusal:
-            if refusal.status not in _REFUSED:
-                raise
-            return await _shown(visitor, class_id, given=given, refusal=refusal)
+            return await _shown(visitor, class_id, told=told, refusal=beside_form(refusal))
         base = (services.public_url or request.host_url).rstrip("/")
-        return await _shown(visitor, class_id, link=f"{base}/stand-in?link={quote(made['token'], safe='')}")
+        return await _shown(visitor, class_id, way_in=link(f"{base}/stand-in", {"link": made["token"]}))
 
     @blueprint.post("/classes/<class_id>/substitutes/<link_id>/revoke")
     @pages.for_visitors
@@ -57,16 +52,15 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
             return pages.render("teacher/stand_in.html", status=answer.status, link="", refusal=refusal)
         response = go("/classes")
         cookie = await pages.visitors.welcome(told)
-        seconds = int(pages.visitors.seconds)
-        response.set_cookie(COOKIE, cookie, max_age=seconds, httponly=True, secure=pages.secure, samesite="Lax")
+        pages.let_in(response, cookie)
         return response
 
     async def _shown(
         visitor: Visitor,
         class_id: str,
         *,
-        link: str = "",
-        given: dict[str, str] | None = None,
+        way_in: str = "",
+        told: dict[str, str] | None = None,
         refusal: Failed | None = None,
     ) -> Response:
         one = await visitor.get(f"/classes/{class_id}")
@@ -74,10 +68,9 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         return pages.render(
             "teacher/substitutes.html",
             visitor=visitor,
-            status=refusal.status if refusal else 200,
             one=one,
             links=links,
-            link=link,
-            given=given or {"name": "", "day": services.today().isoformat()},
+            link=way_in,
+            told=told or {"name": "", "day": services.today().isoformat()},
             refusal=refusal,
         )
