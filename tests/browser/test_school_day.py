@@ -12,13 +12,13 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Response, expect
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Response, ViewportSize, expect
 
 import homeroom_accounts
 import homeroom_ferpa
 from homeroom import Credentials, PasswordSet
 from homeroom.host import PluginsConfig
-from homeroom.settings import AttendanceSettings
+from homeroom.settings import AttendanceSettings, SyncSettings
 from homeroom.store import Transaction, migrate
 from homeroom.store import models as m
 from homeroom.testing.district import first_school_day, write_bundle
@@ -33,7 +33,17 @@ Launch = Callable[..., Awaitable[Browser]]
 SCHOOL, SECTION = "school-2", "06a"
 CLASS = f"{SCHOOL}-06-homeroom-a"
 TEACHER, OFFICE = f"{SCHOOL}-t-{SECTION}", "principal-2"
+DESK: ViewportSize = {"width": 1280, "height": 800}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+_MAY_CARRY = {
+    "recipient": "plugin:smtp",
+    "service": "Carries our messages to families, on our own mail server",
+    "direct_control": "Run by our own people, on our instructions",
+    "redisclosure_limit": "Gives nothing on, keeps no copy",
+    "agreement": "Resolution 7 of the board",
+    "categories": ["messages"],
+}
+"""What the law wants entered before a plugin may carry what is said of students."""
 _PACKAGES = {"accounts": homeroom_accounts, "ferpa": homeroom_ferpa}
 _WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 _IN_CHARGE = """() => new Promise((ready) => navigator.serviceWorker.controller
@@ -176,7 +186,9 @@ async def day(sqlite_url: str, tmp_path: Path, axe_script: str, pictured: Pictur
             required=frozenset({"ferpa"}),
         )
         attendance = AttendanceSettings(time_zone=_where_it_is_morning(), school_days=list(range(7)))
-        settings = settings_for(sqlite_url, plugins=plugins).model_copy(update={"attendance": attendance})
+        settings = settings_for(sqlite_url, plugins=plugins, sync=SyncSettings(administrators=True)).model_copy(
+            update={"attendance": attendance}
+        )
         async with serving(settings) as server:
             day = Day(server=server, office=office, axe_script=axe_script, pictured=pictured)
             await server.district.store.write(_an_administrator)
@@ -198,7 +210,7 @@ async def test_a_school_day(day: Day, chromium: Browser, launch: Launch, tmp_pat
     await _a_rule_says_who_is_told(admin)
     scanning, offline, late, missing, *others = await _everybody_gets_a_password(day)
 
-    teacher = await day.arrives(TEACHER, chromium, viewport={"width": 1280, "height": 800})
+    teacher = await day.arrives(TEACHER, chromium, viewport=DESK)
     await _the_class_is_opened(teacher)
     screen = await _the_code_is_on_the_wall(teacher)
     film = tmp_path / "seen.y4m"
@@ -216,7 +228,7 @@ async def test_a_school_day(day: Day, chromium: Browser, launch: Launch, tmp_pat
     await expect(_now(teacher, offline)).to_have_text("present")
 
     await _one_is_marked(teacher, late)
-    await teacher.looks("board-fills")
+    await _the_board_is_looked_at(teacher)
     await _one_is_corrected(screen, late)
     await expect(_now(teacher, late)).to_have_text("excused")
     assert await teacher.page.evaluate("window.same"), "the board was loaded anew"
@@ -273,6 +285,7 @@ async def _a_rule_says_who_is_told(admin: Someone) -> None:
     await admin.page.get_by_label("Minutes to wait, in which a late arrival counts").fill("0")
     await admin.page.get_by_label("The rule is on").check()
     await admin.looks("rule")
+    await admin.day.asks("admin", "POST", "/compliance/officials", json=_MAY_CARRY)
     await admin.presses("Save the rule")
     await admin.sees("Absent today")
 
@@ -367,6 +380,14 @@ def _now(board: Someone, student: m.User) -> Locator:
 async def _one_is_marked(teacher: Someone, student: m.User) -> None:
     await _row(teacher, student).get_by_role("button", name=re.compile("^tardy")).click()
     await expect(_now(teacher, student)).to_have_text("tardy")
+
+
+async def _the_board_is_looked_at(teacher: Someone) -> None:
+    """At the desk, and then on a phone in the hand."""
+    await teacher.looks("board-fills")
+    await teacher.page.set_viewport_size(PHONE["viewport"])
+    await teacher.looks("board-phone")
+    await teacher.page.set_viewport_size(DESK)
 
 
 async def _one_is_corrected(tab: Someone, student: m.User) -> None:

@@ -25,7 +25,7 @@ NAMES = {
     "changed": to_say("changed"),
     "ended": to_say("ended"),
     "org": to_say("School or district"),
-    "academic_session": to_say("Term or year"),
+    "academicSession": to_say("Term or year"),
     "course": to_say("Course"),
     "class": to_say("Class"),
     "user": to_say("Person"),
