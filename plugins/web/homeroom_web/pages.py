@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
 
-from babel.dates import format_date
+from babel.dates import format_date, format_datetime
 from jinja2 import Environment, StrictUndefined
 from quart import Response, redirect, request
 
@@ -65,6 +67,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.filters["translated"] = _translated
+        self._environment.filters["moment"] = self.moment
         self._environment.filters["twice"] = lambda codes: [(code, code) for code in codes]
 
     def render(self, template: str, *, visitor: Visitor | None = None, status: int = 200, **values: Any) -> Response:
@@ -84,6 +87,11 @@ class Pages:
             **values,
         )
         return Response(text, status, content_type="text/html; charset=utf-8")
+
+    def moment(self, at: str) -> str:
+        """A moment of a route's answer at the district's own time, as the browser's language writes it."""
+        local = datetime.fromisoformat(at).astimezone(ZoneInfo(self.services.time_zone))
+        return format_datetime(local, "short", locale=language().language)
 
     def for_visitors(self, handler: Handler) -> Handler:
         """A page for those who are signed in; all others sign in first, and then come to it."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime
 from quart import request
 
 from homeroom_web.pages import Pages, language
@@ -49,13 +46,9 @@ NAMES = {
 
 def helpers(pages: Pages) -> dict[str, Any]:
     """What the templates call: `when` a moment, `text` any value, `named` a word of the interface."""
-    zone = ZoneInfo(pages.services.time_zone)
 
     def when(moment: str | None) -> str:
-        if not moment:
-            return NOTHING
-        local = datetime.fromisoformat(moment).astimezone(zone)
-        return format_datetime(local, "short", locale=language().language)
+        return pages.moment(moment) if moment else NOTHING
 
     return {"when": when, "text": text, "named": named}
 
