@@ -461,7 +461,7 @@ async def _the_office_approves(office: Someone, child: m.User) -> None:
     await expect(office.page.get_by_text("Nothing waits for an answer.")).to_be_visible()
     for path, name in (
         ("/office/completion", "rolls"),
-        ("/office/today", "today"),
+        ("/office/today?status=all", "today"),
         (f"/office/students/{child.id}", "student"),
         ("/office/reports", "reports"),
         ("/office/reports/daily", "daily"),
