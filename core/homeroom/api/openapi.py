@@ -51,8 +51,8 @@ class Provider(OpenAPIProvider):
             for operation in methods.values():
                 _complete(operation, declared)
         # quart-schema's own pattern takes `<of>/<int:entry_id>` for one parameter, and names a path that there is not
-        named = _PARAMETER.sub(r"{\1}", rule.rule)
-        return {named: methods for methods in paths.values()}, components
+        (methods,) = paths.values()
+        return {_PARAMETER.sub(r"{\1}", rule.rule): methods}, components
 
     def operation_id(self, method: str, path: str, func: Callable[..., Any]) -> str:  # noqa: ARG002 - quart-schema's shape
         """The handler's own name: `read_class`; plugins' are prefixed by their app."""
