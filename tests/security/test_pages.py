@@ -149,11 +149,12 @@ def _check_headers(answer: Response, path: str) -> None:
     assert headers["Cross-Origin-Opener-Policy"] == "same-origin", path
     assert "Access-Control-Allow-Origin" not in headers, path
     assert "Server" not in headers, path
+    assert "Strict-Transport-Security" not in headers, path  # by plain http it would mean nothing
     if "text/html" in headers["Content-Type"] and path != "/offline":
         assert headers["Cache-Control"] == "no-store", path
 
 
-async def test_no_cookie_is_for_scripts_or_for_other_sites(sqlite_url: str) -> None:
+async def test_by_https_no_cookie_is_for_scripts_or_other_sites_and_browsers_stay_there(sqlite_url: str) -> None:
     secure = {"public_base_url": "https://homeroom.example"}
     async with served(sqlite_url, enabled=PLUGINS, sections={"accounts": CHEAP}, server=secure) as api:
         ann = browser(api)
@@ -163,4 +164,5 @@ async def test_no_cookie_is_for_scripts_or_for_other_sites(sqlite_url: str) -> N
         answer = await _send(ann, "POST", "/sign-in", {"Origin": "http://localhost"}, form)
         cookie = answer.headers["Set-Cookie"]
         assert answer.status_code == 303
+        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
         assert {"HttpOnly", "Secure", "SameSite=Lax"} <= {part.strip() for part in cookie.split(";")}
