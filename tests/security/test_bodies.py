@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +25,7 @@ async def api(sqlite_url: str) -> AsyncIterator[Served]:
         yield running
 
 
-SECTIONS = {"accounts": CHEAP, "geofence": {"areas": {}}}
+SECTIONS: Mapping[str, Mapping[str, Any]] = {"accounts": CHEAP, "geofence": {"areas": {}}}
 JSON = {"Content-Type": "application/json"}
 
 

@@ -109,7 +109,7 @@ async def test_no_fault_of_ours_or_of_the_database_tells_of_anybody(api: Served,
         def broken(_connection: Connection, fault: Exception = fault) -> Any:
             raise fault from LookupError(LEAK)
 
-        api.district.store.read = lambda _query, broken=broken: real(broken)  # type: ignore[method-assign,assignment,misc]
+        api.district.store.read = lambda _query, broken=broken: real(broken)  # type: ignore[method-assign,misc]
         for path in ("~/classes", "~/students/ann", "~/students/search?q=ann", "/classes", "/health/detailed"):
             answer = await api.get(path, "admin")
             assert canaries.found(await _text(answer)) == set(), (path, fault)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import httpx2
 import pytest
@@ -115,8 +116,9 @@ async def test_a_name_that_leads_somewhere_else_meets_a_certificate_that_it_has_
     egress = GuardedEgress()
     egress.allow("https://hooks.example/")
     transport = egress.transport
-    network = transport.handle_async_request.__closure__  # type: ignore[attr-defined]
-    inner = next(cell.cell_contents for cell in network if isinstance(cell.cell_contents, httpx2.AsyncHTTPTransport))
+    network: Any = transport.handle_async_request
+    cells = [cell.cell_contents for cell in network.__closure__]
+    inner: Any = next(one for one in cells if isinstance(one, httpx2.AsyncHTTPTransport))
     context = inner._pool._ssl_context
     assert context.check_hostname
     assert context.verify_mode.name == "CERT_REQUIRED"

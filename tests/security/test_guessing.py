@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests.services.served import served
 @pytest.fixture
 async def pair(postgres_url: str, redis_url: str) -> AsyncIterator[tuple[Front, Front]]:
     """Two processes' applications on one PostgreSQL and one Redis, and somebody who can sign in."""
-    shared = {"redis": {"url": redis_url}}
+    shared: dict[str, Any] = {"redis": {"url": redis_url}}
     async with front(postgres_url, **shared) as one, front(postgres_url, **shared) as other:
         await add(one, "u-ann", ANN)
         yield one, other
@@ -51,7 +52,7 @@ async def test_a_refresh_token_shown_at_both_processes_ends_the_session_in_both(
 
 
 async def test_codes_guessed_at_both_processes_are_counted_together(postgres_url: str, redis_url: str) -> None:
-    shared = {"redis": {"url": redis_url}}
+    shared: dict[str, Any] = {"redis": {"url": redis_url}}
     codes = ("accounts", "rotating_code")
     async with (
         served(postgres_url, enabled=codes, sections={"accounts": CHEAP}, **shared) as one,

@@ -24,7 +24,7 @@ from tests.services.front import CHEAP
 from tests.services.served import Served, served
 
 PLUGINS = ("accounts", "rotating_code", "geofence", "kiosk", "reports", "ferpa")
-SECTIONS = {"accounts": CHEAP, "geofence": {"areas": {}}}
+SECTIONS: Mapping[str, Mapping[str, Any]] = {"accounts": CHEAP, "geofence": {"areas": {}}}
 NORTH = {
     "school_id": "north",
     "class_id": "algebra",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -72,9 +73,8 @@ def _address(rule: str) -> str:
 
 
 async def _send(somebody: Browser, method: str, path: str, headers: dict[str, str], form: str = "a=b") -> Response:
-    answer = await somebody.client.open(
-        path, method=method, data=form, headers={"Content-Type": "application/x-www-form-urlencoded", **headers}
-    )
+    given: dict[str, Any] = {"data": form, "headers": {"Content-Type": "application/x-www-form-urlencoded", **headers}}
+    answer = await somebody.client.open(path, method=method, **given)
     assert isinstance(answer, Response)
     return answer
 
