@@ -119,6 +119,9 @@ def _app(name: str, district: District, *, uploads: Iterable[str] = ()) -> Quart
     app.config["BODY_TIMEOUT"] = 30
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions["homeroom"] = district
+    safety = dict(_HEADERS)
+    if (district.settings.server.public_base_url or "").startswith("https:"):
+        safety["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
     openapi.install(app)
     problem.install(app)
 
@@ -132,7 +135,7 @@ def _app(name: str, district: District, *, uploads: Iterable[str] = ()) -> Quart
     @app.after_request
     async def finish(response: Response) -> Response:
         headers = response.headers
-        for header, value in _HEADERS.items():
+        for header, value in safety.items():
             if header not in headers:
                 headers.add(header, value)
         request_id = g.get("request_id")

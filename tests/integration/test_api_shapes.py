@@ -160,7 +160,7 @@ async def test_the_description_names_every_route(api: Served) -> None:
         for rule in app.url_map.iter_rules():
             if rule.websocket:
                 continue
-            path = re.sub(r"<(?:[^:]*:)?([^>]+)>", r"{\1}", rule.rule)
+            path = re.sub(r"<(?:[^:>]*:)?([^>]+)>", r"{\1}", rule.rule)
             if path in pages:
                 continue
             methods = {method.lower() for method in rule.methods or ()} - {"head", "options"}
@@ -189,7 +189,7 @@ async def test_every_body_and_every_answer_has_an_example_that_is_valid(api: Ser
             declared: Operation | None = getattr(app.view_functions[rule.endpoint], OPERATION, None)
             if declared is None:
                 continue
-            path = re.sub(r"<(?:[^:]*:)?([^>]+)>", r"{\1}", rule.rule)
+            path = re.sub(r"<(?:[^:>]*:)?([^>]+)>", r"{\1}", rule.rule)
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
                 operation = described[path][method.lower()]
                 if declared.body is not None:

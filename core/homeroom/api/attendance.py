@@ -51,7 +51,11 @@ class Proof(BaseModel):
 
     @model_validator(mode="after")
     def _is_small(self) -> Self:
-        if self.model_extra and len(orjson.dumps(self.model_extra)) > _PROOF_BYTES:
+        try:
+            size = len(orjson.dumps(self.model_extra)) if self.model_extra else 0
+        except orjson.JSONEncodeError:
+            raise ValueError("a proof may hold numbers of 64 bits, and no deeper lists than a proof needs") from None
+        if size > _PROOF_BYTES:
             raise ValueError(f"a proof may hold {_PROOF_BYTES} bytes at most")
         return self
 

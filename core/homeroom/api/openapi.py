@@ -16,6 +16,7 @@ from homeroom.api.examples import add_examples
 from homeroom.api.operation import OPERATION, PUBLIC, Operation, Target
 from homeroom.api.problem import Problem
 
+_PARAMETER = re.compile(r"<(?:[^:>]*:)?([^>]+)>")
 _TITLES = {
     400: "The request cannot be read.",
     401: "Not signed in, or the sign-in has ended.",
@@ -49,7 +50,9 @@ class Provider(OpenAPIProvider):
         for methods in paths.values():
             for operation in methods.values():
                 _complete(operation, declared)
-        return paths, components
+        # quart-schema's own pattern takes `<of>/<int:entry_id>` for one parameter, and names a path that there is not
+        (methods,) = paths.values()
+        return {_PARAMETER.sub(r"{\1}", rule.rule): methods}, components
 
     def operation_id(self, method: str, path: str, func: Callable[..., Any]) -> str:  # noqa: ARG002 - quart-schema's shape
         """The handler's own name: `read_class`; plugins' are prefixed by their app."""
@@ -115,7 +118,6 @@ def describe(app: Quart, version: str) -> dict[str, Any]:
         "license": {"name": "MIT", "identifier": "MIT"},
     }
     add_examples(schema)
-    schema["paths"] = {re.sub(r"<(?:[^:]*:)?([^>]+)>", r"{\1}", path): item for path, item in schema["paths"].items()}
     return schema
 
 
