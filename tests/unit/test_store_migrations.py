@@ -65,7 +65,7 @@ def test_a_plugin_has_a_history_of_its_own(database_url: str, tmp_path: Path) ->
 
 def test_a_migration_that_fails_leaves_nothing_half_done(database_url: str, tmp_path: Path) -> None:
     (tmp_path / "0001_things.py").write_text(PLUGIN_UP + "\n    db.execute_sql('DROP TABLE nowhere')\n")
-    with pytest.raises(MigrationFailed, match="the acme migration 0001_things failed .* and was undone"):
+    with pytest.raises(MigrationFailed, match=r"the acme migration 0001_things failed .* and was undone"):
         upgrade(database_url, {"acme": tmp_path})
     (tmp_path / "0001_things.py").write_text(PLUGIN_UP)
     assert upgrade(database_url, {"acme": tmp_path}) == ["acme/0001_things"]
