@@ -117,7 +117,7 @@ class Machine:
         parts = urlsplit(self.url)
         name = parts.path[1:]
         with psycopg.connect(postgres.server_url(), autocommit=True) as admin:
-            admin.execute(f'DROP DATABASE "{name}"')  # type: ignore[call-overload]
+            admin.execute(f'DROP DATABASE "{name}"')
             for statement in statements:
                 admin.execute(re.sub(r"\bhomeroom\b", f'"{name}"', statement))
         self.url = self.url.replace(f"{parts.username}@", f"{name}@")
@@ -166,7 +166,7 @@ class Machine:
         self.stop()
         postgres.drop_database(self.url)
         with psycopg.connect(postgres.server_url(), autocommit=True) as admin:
-            admin.execute(f'DROP ROLE IF EXISTS "{urlsplit(self.url).path[1:]}"')  # type: ignore[call-overload]
+            admin.execute(f'DROP ROLE IF EXISTS "{urlsplit(self.url).path[1:]}"')
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def follow_the_page(machine: Machine) -> None:
     for line in before:
         if line.startswith("systemctl enable"):  # for the worker to clear away
             with psycopg.connect(machine.url, autocommit=True) as database:
-                database.execute(expired)  # type: ignore[call-overload]
+                database.execute(expired)
         machine.follow(line)
     assert any('{"status":"ok"}' in answer.replace(" ", "") for answer in machine.answers)
     assert "done by homeroom worker" in machine.answers[-1]
