@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from homeroom.agreement import Agreement
 from homeroom.auth.authenticator import Authenticator
 from homeroom.custody import StoredCustody
 from homeroom.entrance import StoredEntrance
@@ -51,6 +52,7 @@ class District:
         redis_url = settings.redis.url.get_secret_value() if settings.redis.url else None
         self.metrics = Metrics()
         self.store = Store(settings.database.url, cipher=settings.cipher(), readers=settings.database.readers)
+        self.agreement = Agreement(settings, self.store)
         self.limiter = make_limiter(redis_url)
         self.requests = MemoryLimiter()  # per process: a question to Redis before every answer would cost too much
         self.bus = Bus(self.store, redis_url)
@@ -76,6 +78,8 @@ class District:
     async def start(self, *, upgrade: bool = False) -> None:
         """Open the database, load and start the plugins, and follow the journal. Raises StoreError.
 
+        Also when its settings contradict the database or the other processes: see `homeroom.agreement`.
+
         `upgrade` first brings the core's tables, and then every loaded plugin's, to what the code expects.
         """
         url = self.settings.database.url
@@ -85,6 +89,7 @@ class District:
             raise StoreError("the database is not up to date; run: homeroom db upgrade")
         self.store.open()
         try:
+            await self.agreement.enter()
             if (erased := self.settings.database.erasure_list) is not None:
                 await asyncio.to_thread(replay, self.store, EraseList(erased))  # before anybody is served
             self.tail.listen(self._heard)
@@ -115,6 +120,7 @@ class District:
         await self.host.stop()
         await self.boards.stop()
         await self.tail.stop()
+        await self.agreement.leave()
         await asyncio.to_thread(self.store.close)
 
     async def migrations(self) -> dict[str, Path]:

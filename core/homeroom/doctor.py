@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from homeroom.settings import DEVELOPMENT_SECRET, Settings
 from homeroom.store import Connection, Store, StoreError, Transaction, migrate
 from homeroom.store.database import sqlite_path
-from homeroom.store.snapshot import connected
+from homeroom.store.reach import Unreachable, connected
+from homeroom.strength import weakness
 from homeroom.types import Finding
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ async def examine(settings: Settings, *, host: str = "127.0.0.1", port: int = 80
         return
     with Store(settings.database.url, cipher=settings.cipher(), readers=1) as store:
         yield await writable(store)
+        yield await settings_elsewhere(store, settings)
         yield await clock(store)
         yield await counters(store)
     async for check in plugins(settings):
@@ -70,12 +72,14 @@ def secrets(settings: Settings) -> Check:
     """Whether real secrets are set."""
     make = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(48))" and set it in .env.'
     given = {"JWT_SECRET_KEY": settings.auth.secret_key, "ENCRYPTION_KEY": settings.security.encryption_key}
-    findings = tuple(
-        Finding(problem=f"{name} is the development secret, which everybody knows", fix=make)
-        for name, secret in given.items()
-        if secret.get_secret_value() == DEVELOPMENT_SECRET
-    )
-    return Check(name="secrets", detail="set", findings=findings)
+    findings = []
+    for name, secret in given.items():
+        text = secret.get_secret_value()
+        if text == DEVELOPMENT_SECRET:
+            findings.append(Finding(problem=f"{name} is the development secret, which everybody knows", fix=make))
+        elif (why := weakness(text)) is not None:
+            findings.append(Finding(problem=f"{name} {why}: it can be guessed", fix=make))
+    return Check(name="secrets", detail="set", findings=tuple(findings))
 
 
 def time_zones(settings: Settings) -> Check:
@@ -120,19 +124,16 @@ def database(settings: Settings) -> Check:
     """Whether the database is there and answers."""
     url = settings.database.url
     kind = "SQLite" if url.startswith("sqlite") else "PostgreSQL"
-    if kind == "SQLite" and not sqlite_path(url).exists():
+    if kind == "SQLite" and not sqlite_path(url).exists() and sqlite_path(url).parent.is_dir():
         problem, fix = f"there is no database at {sqlite_path(url)} yet", "Run: homeroom db upgrade"
         return Check(name="database", findings=(Finding(problem=problem, fix=fix),))
     try:
         with connected(url) as connection:
             connection.execute_sql("SELECT 1")
+    except Unreachable as exc:
+        return Check(name="database", findings=(Finding(problem=exc.problem, fix=f"{exc.fix}."),))
     except StoreError as exc:
-        fix = "Correct DATABASE_URL."
-        return Check(name="database", findings=(Finding(problem=str(exc), fix=fix),))
-    except Exception as exc:  # noqa: BLE001 - every driver has errors of its own; their text may hold the password
-        problem = f"{kind} does not answer ({type(exc).__name__})"
-        fix = "Start it, and see that DATABASE_URL names its host, port, user and database."
-        return Check(name="database", findings=(Finding(problem=problem, fix=fix),))
+        return Check(name="database", findings=(Finding(problem=str(exc), fix="Correct DATABASE_URL."),))
     return Check(name="database", detail=f"{kind} answers")
 
 
@@ -208,6 +209,14 @@ async def writable(store: Store) -> Check:
         fix = "Free disk space, or give the user that runs Homeroom the right to write (file, folder or database role)."
         return Check(name="writing", findings=(Finding(problem=f"nothing can be written: {exc}", fix=fix),))
     return Check(name="writing", detail="works")
+
+
+async def settings_elsewhere(store: Store, settings: Settings) -> Check:
+    """Whether these settings are those of the processes that run, and of whoever sealed this database."""
+    from homeroom.agreement import findings
+
+    found = await store.read(lambda connection: findings(connection, settings))
+    return Check(name="same settings", detail="no process differs", findings=tuple(found))
 
 
 async def clock(store: Store) -> Check:

@@ -24,6 +24,7 @@ from homeroom import field_policy
 from homeroom.host.config import PluginsConfig, SettingsProblem
 from homeroom.schedules import Schedule, parse_all
 from homeroom.store.cipher import Cipher
+from homeroom.strength import LEAST_LENGTH, weakness
 
 DEVELOPMENT_SECRET = "development-only-secret-never-for-a-real-district"  # noqa: S105 - refused in production
 PREFIX = "HOMEROOM__"
@@ -298,8 +299,11 @@ def _check(settings: Settings, file: str) -> list[SettingsProblem]:
             ("ENCRYPTION_KEY", settings.security.encryption_key),
         ):
             text = secret.get_secret_value()
-            if text == DEVELOPMENT_SECRET or len(text) < 32 or len(set(text)) < 10:  # noqa: PLR2004 - 256 bits, not "aaaa…"
-                message = "ENVIRONMENT=production needs a real secret of at least 32 characters here"
+            why = "is the development secret" if text == DEVELOPMENT_SECRET else weakness(text)
+            if why is not None:
+                message = (
+                    f"ENVIRONMENT=production needs a real secret of at least {LEAST_LENGTH} characters: this {why}."
+                )
                 problems.append(SettingsProblem(file=file, field=name, message=message, fix=make))
     return problems
 

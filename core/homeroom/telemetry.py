@@ -172,6 +172,9 @@ class Metrics:
         self._failures = counted("homeroom_hook_failures", "Failed calls of plugins' hooks", ["plugin", "hook"])
         self._messages = counted("homeroom_messages", "Messages by channel and result", ["channel", "result"])
         self._sockets = Gauge("homeroom_sockets", "Live WebSockets", registry=registry)
+        self._disagreeing = Gauge(
+            "homeroom_settings_disagreeing", "Other processes that were set up differently", registry=registry
+        )
         self._queue = Gauge("homeroom_queue_depth", "What waits", ["queue"], registry=registry)
 
     def follow(self, store: Store, tail: Tail) -> None:
@@ -206,6 +209,7 @@ class Metrics:
     ) -> tuple[bytes, str]:
         """All figures in Prometheus' text format, and its content type; `outbox` counts messages that wait."""
         self._sockets.set(district.boards.sockets)
+        self._disagreeing.set(district.agreement.disagreeing)
         self._queue.labels("writes").set(district.store.waiting)
         for state, count in (outbox or {}).items():
             self._queue.labels(f"messages_{state}").set(count)

@@ -122,7 +122,7 @@ def test_wrong_settings_are_a_finding_each(tmp_path: Path) -> None:
 
 async def test_a_database_that_is_away_is_told_without_its_password() -> None:
     found = await everything(settings("postgresql://homeroom:hunter2@127.0.0.1:1/district"))
-    assert "does not answer" in found["database"].findings[0].problem
+    assert "no PostgreSQL answers at 127.0.0.1:1" in found["database"].findings[0].problem
     assert "hunter2" not in repr(found)
     assert "migrations" not in found
 

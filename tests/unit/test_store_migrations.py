@@ -12,7 +12,7 @@ from playhouse.schema_diff import diff_models
 from homeroom.store import Store, StoreError
 from homeroom.store.cipher import Cipher
 from homeroom.store.database import connect, sqlite_path
-from homeroom.store.migrate import CORE, NewerDatabase, status, upgrade
+from homeroom.store.migrate import CORE, MigrationFailed, NewerDatabase, status, upgrade
 from homeroom.store.models import TABLES
 
 NAMES = sorted(path.stem for path in CORE.glob("[0-9]*.py"))
@@ -65,7 +65,7 @@ def test_a_plugin_has_a_history_of_its_own(database_url: str, tmp_path: Path) ->
 
 def test_a_migration_that_fails_leaves_nothing_half_done(database_url: str, tmp_path: Path) -> None:
     (tmp_path / "0001_things.py").write_text(PLUGIN_UP + "\n    db.execute_sql('DROP TABLE nowhere')\n")
-    with pytest.raises(Exception, match="nowhere"):
+    with pytest.raises(MigrationFailed, match=r"the acme migration 0001_things failed .* and was undone"):
         upgrade(database_url, {"acme": tmp_path})
     (tmp_path / "0001_things.py").write_text(PLUGIN_UP)
     assert upgrade(database_url, {"acme": tmp_path}) == ["acme/0001_things"]

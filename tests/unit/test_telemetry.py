@@ -123,7 +123,9 @@ def test_libraries_are_heard_without_what_they_were_given(capsys: pytest.Capture
 
 
 def rendered(metrics: Metrics, **more: Any) -> str:
-    district: Any = SimpleNamespace(boards=SimpleNamespace(sockets=3), store=SimpleNamespace(waiting=7))
+    district: Any = SimpleNamespace(
+        boards=SimpleNamespace(sockets=3), store=SimpleNamespace(waiting=7), agreement=SimpleNamespace(disagreeing=0)
+    )
     body, content_type = metrics.render(district, **more)
     assert content_type.startswith("text/plain")
     return body.decode()

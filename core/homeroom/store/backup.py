@@ -27,7 +27,8 @@ from homeroom.store import migrate
 from homeroom.store.connection import now_utc
 from homeroom.store.errors import StoreError
 from homeroom.store.fields import iso
-from homeroom.store.snapshot import BATCH, batches, connected, snapshot
+from homeroom.store.reach import connected
+from homeroom.store.snapshot import BATCH, batches, snapshot
 
 Progress = Callable[[str, int, int | None], None]
 """Called with a table's name, the rows done and how many there are."""

@@ -8,7 +8,7 @@ import time
 import structlog
 from peewee import Database, OperationalError, PostgresqlDatabase
 
-from homeroom.store.snapshot import connected
+from homeroom.store.reach import connected
 
 log = structlog.get_logger("homeroom.store")
 

@@ -9,23 +9,12 @@ from typing import Any
 
 from peewee import Database, PostgresqlDatabase
 
-from homeroom.store.database import connect
+from homeroom.store.reach import connected
 
 _NUMBERS = itertools.count()
 
 BATCH = 1000
 """Rows that are in memory at a time."""
-
-
-@contextlib.contextmanager
-def connected(url: str) -> Iterator[Database]:
-    """A connection of its own to the database at `url`."""
-    database = connect(url)
-    database.connect()
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 @contextlib.contextmanager
