@@ -121,6 +121,7 @@ class District:
         await self.boards.stop()
         await self.tail.stop()
         await self.agreement.leave()
+        await self.limiter.close()
         await asyncio.to_thread(self.store.close)
 
     async def migrations(self) -> dict[str, Path]:

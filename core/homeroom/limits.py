@@ -6,6 +6,7 @@ once, then one more each `seconds / limit`. It costs the same at any limit and c
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -65,6 +66,9 @@ class MemoryLimiter:
             self._whole[key] = whole + each
         return Allowance(allowed=True)
 
+    async def close(self) -> None:
+        """Nothing is held that would have to be given back."""
+
     def _make_room(self, now: float) -> None:
         self._whole = {key: whole for key, whole in self._whole.items() if whole > now}
         while len(self._whole) >= _KEYS:  # an attack with many keys: the oldest go
@@ -99,6 +103,13 @@ class RedisLimiter:
             await self._redis.delete(f"homeroom:limit:{key}")
         except (RedisError, OSError):
             self._note(lost=True)
+
+    async def close(self) -> None:
+        """Hang up at Redis."""
+        from redis.exceptions import RedisError
+
+        with contextlib.suppress(RedisError, OSError):
+            await self._redis.aclose()
 
     async def _ask(self, key: str, limit: int, seconds: float, *, count: bool) -> float | None:
         """Seconds to wait, 0 when it is allowed; None when Redis does not answer."""

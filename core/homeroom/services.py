@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from homeroom import gate
+    from homeroom.limits import MemoryLimiter, RedisLimiter
     from homeroom.store import Store
     from homeroom.store.connection import Connection, Transaction
 
@@ -487,7 +488,7 @@ ServicesFor = Callable[[str, frozenset[str]], Services]
 """Makes the services of the plugin with this name and these scopes."""
 
 
-def make_limiter(redis_url: str | None) -> Limiter:
+def make_limiter(redis_url: str | None) -> MemoryLimiter | RedisLimiter:
     """The district's limiter: across all processes when there is Redis, else within this one."""
     from homeroom.limits import MemoryLimiter, RedisLimiter
 

@@ -51,7 +51,7 @@ def make_host(
         services=lambda name, scopes: testing.services(name, scopes=scopes),
         clock=clock,
         blocked_after=0.15,
-        load_seconds=0.5,
+        load_seconds=1.5,
     )
 
 
@@ -190,7 +190,7 @@ LEFT_OUT = {
     "hostile_scopes": "scopes are not a set of names",
     "hostile_init": "its __init__ failed: ValueError: not today",
     "hostile_init_exits": "its __init__ failed: SystemExit: 4",
-    "hostile_init_hangs": "took more than 0.5 s",
+    "hostile_init_hangs": "took more than 1.5 s",
     "hostile_looked_at": "cannot be loaded: it tried to end the process",
     "hostile_import": "RuntimeError: the library it needs is not there",
     "hostile_import_exits": "SystemExit: 9",

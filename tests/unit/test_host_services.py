@@ -269,7 +269,7 @@ async def test_with_redis_a_limit_holds_across_processes(redis_url: str) -> None
     await there.forget("k")
     assert (await here.hit("k", 2, 60)).allowed
     for limiter in (here, there):
-        await limiter._redis.aclose()  # type: ignore[attr-defined] # the real client
+        await limiter.close()
 
 
 async def test_while_redis_is_away_each_process_limits_by_itself() -> None:
@@ -280,4 +280,4 @@ async def test_while_redis_is_away_each_process_limits_by_itself() -> None:
     await limiter.forget("k")
     assert (await limiter.peek("k", 1, 60)).allowed
     assert isinstance(make_limiter(None), MemoryLimiter)
-    await limiter._redis.aclose()  # type: ignore[attr-defined] # the real client
+    await limiter.close()
