@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from homeroom.roster.people import add_contact
-from homeroom.store import Transaction, new_id, now_utc
 from homeroom.store import models as m
 from tests.services import world
+from tests.services.office import RULE, a_message, addresses
 from tests.services.served import Served, served
 
-RULE = {"kind": "absence", "title": "Absence", "school_id": "north", "settings": {"delay_minutes": 0}}
 ANY = {"If-Match": "*"}
 
 
@@ -22,47 +18,8 @@ ANY = {"If-Match": "*"}
 async def api(database_url: str) -> AsyncIterator[Served]:
     async with served(database_url) as running:
         await running.district.jobs.stop()  # nothing is judged or sent but what a test asks for
-        await running.district.store.write(_addresses)
+        await running.district.store.write(addresses)
         yield running
-
-
-def _addresses(tx: Transaction) -> None:
-    add_contact(tx, "guardian_ann", "sms", "(212) 555-0142")
-    add_contact(tx, "guardian_ann", "email", "ann.family@example.org")
-    tx.run(m.AttendanceRecord.update(status="absent").where(m.AttendanceRecord.student_id == "ann"))
-    tx.run(m.AbsenceReport.delete())  # what a family has told itself it is not told
-
-
-async def a_message(api: Served, **values: Any) -> str:
-    message_id = new_id()
-    now = now_utc()
-    row: dict[str, Any] = {
-        "rule_id": "rule",
-        "rule_version": 1,
-        "kind": "absence",
-        "purpose": "attendance",
-        "school_id": "north",
-        "school_day": world.TODAY,
-        "student_id": "ann",
-        "recipient_id": "guardian_ann",
-        "audience": "guardian",
-        "language": "en",
-        "channels": ["sms"],
-        "channel": "sms",
-        "why": {"rule": "Absence", "records": ["record_ann"]},
-        "due_at": now,
-        "expires_at": now + timedelta(hours=5),
-        "created_at": now,
-        "changed_at": now,
-        **values,
-    }
-
-    def unit(tx: Transaction) -> None:
-        content = tx.seal_for("ann", '{"sms": "Ann was marked absent."}')
-        tx.insert(m.Notification, id=message_id, key=message_id, content=content, **row)
-
-    await api.district.store.write(unit)
-    return message_id
 
 
 async def test_a_rule_is_made_read_changed_and_keeps_every_version(api: Served) -> None:
@@ -159,7 +116,7 @@ async def test_a_text_of_ones_own_is_tried_before_it_is_kept(api: Served) -> Non
 
 
 async def test_messages_are_listed_page_by_page_for_their_school(api: Served) -> None:
-    ids = [await a_message(api, state=state) for state in ("delivered", "unknown", "waiting")]
+    ids = [await a_message(api.district.store, state=state) for state in ("delivered", "unknown", "waiting")]
     first = await (await api.get("~/notifications/messages?limit=2", "admin_north")).get_json()
     rest = await (await api.get(f"~/notifications/messages?cursor={first['next']}", "admin_north")).get_json()
     assert [one["id"] for one in (*first["items"], *rest["items"])] == ids[::-1]
@@ -171,7 +128,7 @@ async def test_messages_are_listed_page_by_page_for_their_school(api: Served) ->
 
 
 async def test_a_message_says_what_it_said_and_why(api: Served) -> None:
-    message_id = await a_message(api, state="failed", reason="opted_out")
+    message_id = await a_message(api.district.store, state="failed", reason="opted_out")
     whole = await (await api.get(f"~/notifications/messages/{message_id}", "admin_north")).get_json()
     assert whole["texts"] == {"sms": "Ann was marked absent."}
     assert whole["why"]["records"] == ["record_ann"]
@@ -181,7 +138,10 @@ async def test_a_message_says_what_it_said_and_why(api: Served) -> None:
 
 
 async def test_what_failed_is_sent_again_and_what_waits_is_taken_back(api: Served) -> None:
-    failed, waiting = await a_message(api, state="failed"), await a_message(api, state="waiting")
+    failed, waiting = (
+        await a_message(api.district.store, state="failed"),
+        await a_message(api.district.store, state="waiting"),
+    )
     path = "~/notifications/messages"
     again = await api.post(f"{path}/{failed}/resend", "admin_north")
     assert (await again.get_json())["state"] == "waiting"
@@ -192,8 +152,8 @@ async def test_what_failed_is_sent_again_and_what_waits_is_taken_back(api: Serve
 
 
 async def test_a_school_s_day_is_told_in_figures_with_what_to_look_at(api: Served) -> None:
-    unknown = await a_message(api, state="unknown")
-    await a_message(api, state="delivered")
+    unknown = await a_message(api.district.store, state="unknown")
+    await a_message(api.district.store, state="delivered")
     digest = await (await api.get("~/notifications/digest?school_id=north", "admin_north")).get_json()
     assert (digest["counts"]["unknown"], digest["counts"]["delivered"], digest["counts"]["failed"]) == (1, 1, 0)
     assert [one["id"] for one in digest["problems"]] == [unknown]
@@ -201,7 +161,7 @@ async def test_a_school_s_day_is_told_in_figures_with_what_to_look_at(api: Serve
 
 
 async def test_what_was_held_for_the_limit_goes_when_somebody_lets_it(api: Served) -> None:
-    held = await a_message(api, state="held", reason="limit")
+    held = await a_message(api.district.store, state="held", reason="limit")
     body = {"school_id": "north", "channel": "sms", "messages": 10}
     answer = await api.post("~/notifications/limits", "admin_north", body)
     assert await answer.get_json() == {"released": 1}
@@ -211,8 +171,8 @@ async def test_what_was_held_for_the_limit_goes_when_somebody_lets_it(api: Serve
 
 
 async def test_everybody_reads_their_own_messages_and_no_other(api: Served) -> None:
-    mine = await a_message(api, state="delivered")
-    await a_message(api, state="delivered", recipient_id="guardian_cy", student_id="cy")
+    mine = await a_message(api.district.store, state="delivered")
+    await a_message(api.district.store, state="delivered", recipient_id="guardian_cy", student_id="cy")
     listed = await (await api.get("~/notifications/mine", "guardian_ann")).get_json()
     assert [one["id"] for one in listed["items"]] == [mine]
 

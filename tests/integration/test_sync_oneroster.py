@@ -450,7 +450,7 @@ async def _peak(url: str, cipher: Cipher, source: Path) -> int:
 async def test_memory_does_not_grow_with_the_file(
     sqlite_url: str, tmp_path: Path, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eight times the rows, not twice the peak: the first size is already above every page, unit and share.
+    """Eight times the rows, not half as much again at the peak: the first size is above every page, unit and share.
 
     The peaks of one size differ by a third, by what is read, planned and written at the same moment.
     """
@@ -459,14 +459,14 @@ async def test_memory_does_not_grow_with_the_file(
     for module in (apply, staging):
         monkeypatch.setattr(module, "UNIT", 50)
     peaks = []
-    for students in (100, 800):
+    for students in (200, 1600):
         source = tmp_path / f"b{students}"
         write_bundle(source, students=students)
         url = f"sqlite:///{tmp_path / f'{students}.db'}"
         shutil.copyfile(sqlite_path(sqlite_url), tmp_path / f"{students}.db")
         peaks.append(await _peak(url, cipher, source))
 
-    assert peaks[1] < peaks[0] * 2, peaks
+    assert peaks[1] < peaks[0] * 1.5, peaks
 
 
 async def _loads_twice(store: Store, url: str, bundle: Path, students: int) -> None:

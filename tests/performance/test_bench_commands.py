@@ -11,12 +11,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import click
 import psutil
 import pytest
 from click.testing import CliRunner
 
 from homeroom.bench import checkin, processes
 from homeroom.bench.outcome import Outcome
+from homeroom.bench.synthetic import installation
 from homeroom.cli.bench import bench as command
 
 KEYS = {"bench", "measured", "baseline", "ratio", "unit", "errors", "setup"}
@@ -178,3 +180,11 @@ def test_a_soak_tells_what_grows(tmp_path: Path) -> None:
         third, last = setup[name]
         assert 0 < last < third + 40, name  # forty students are a round: one that is kept of each would show
     assert len(setup["disk_bytes_per_check_in"]) == 2
+
+
+def test_nobody_is_signed_out_in_the_course_of_the_longest_run(tmp_path: Path) -> None:
+    longest = next(one.type for one in command.commands["soak"].params if one.name == "minutes")
+    assert isinstance(longest, click.FloatRange)
+    assert longest.max is not None
+    with installation(tmp_path) as here:
+        assert here.settings.auth.access_token_minutes > longest.max

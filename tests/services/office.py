@@ -19,7 +19,7 @@ def addresses(tx: Transaction) -> None:
     add_contact(tx, "guardian_ann", "sms", "(212) 555-0142")
     add_contact(tx, "guardian_ann", "email", "ann.family@example.org")
     tx.run(m.AttendanceRecord.update(status="absent").where(m.AttendanceRecord.student_id == "ann"))
-    tx.run(m.AbsenceReport.delete())
+    tx.run(m.AbsenceReport.delete())  # what a family has told itself it is not told
 
 
 async def a_message(store: Any, **values: Any) -> str:

@@ -45,8 +45,8 @@ def run(
 ) -> Outcome:
     """Milliseconds (p95) of a check-in while `students` arrive within `seconds` and `boards` sockets watch.
 
-    Every student opens a connection of their own. Most come shortly before the bell: their times are drawn from a
-    triangle that rises to its peak after two thirds of the time, the same for both sides. The baseline takes the same
+    Every student opens a connection of their own. Ever more come until two thirds of the time, then ever fewer; the
+    times are the same for both sides. The baseline takes the same
     bodies at the same times, writes nothing, and tells as many listeners. More than one worker needs PostgreSQL and
     Redis. Raises BenchFailed.
     """

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -194,7 +195,7 @@ def _outcome(
             "tasks": both(lambda one: one.tasks),
             "wal_mib": tuple(neat(size / _MIB) for size in both(lambda one: one.wal)),
             "disk_bytes_per_check_in": [
-                round((after - before) / count) for before, after, count in zip(disk, disk[1:], rows, strict=False)
+                round((after - before) / count) for (before, after), count in zip(pairwise(disk), rows, strict=True)
             ],
             **({"examples": examples} if examples else {}),
         },

@@ -32,6 +32,9 @@ enabled = %s
 [server]
 requests_per_minute = 100_000_000  # one client stands for a whole district here
 
+[auth]
+access_token_minutes = 1440  # nobody signs in anew in the course of a run
+
 [attendance]
 time_zone = "UTC"
 """

@@ -147,7 +147,9 @@ def bell(*, as_json: bool, **options: Any) -> None:
 
 @bench.command(epilog=example("homeroom bench soak --minutes 10"))
 @_database_option
-@click.option("--minutes", default=120.0, show_default=True, type=click.FloatRange(0.05), help="In twelve rounds.")
+@click.option(
+    "--minutes", default=120.0, show_default=True, type=click.FloatRange(0.05, 1200), help="In twelve rounds."
+)
 @click.option("--boards", default=50, show_default=True, type=click.IntRange(1, 20_000), help="Opened in each round.")
 @click.option("--rate", default=1000 / 60, show_default="16.7", type=click.FloatRange(0.1), help="Check-ins a second.")
 @click.option("--students", default=10_000, show_default=True, type=click.IntRange(10, 50_000), help="In the school.")
