@@ -157,7 +157,7 @@ async def test_nobody_has_more_rights_here_than_by_the_interface_for_programs(ap
     assert (await teacher.post("/classes/biology/open")).status == 404
     assert (await bob.post("/classes/biology/open")).status in (403, 404)
     page = await bob.get("/classes/biology")
-    assert "dan" not in page.text.casefold()
+    assert "dan" not in page.words.casefold()
 
 
 async def test_names_are_text_whatever_is_in_them(api: Served) -> None:

@@ -33,6 +33,11 @@ class Page:
         """The page's first heading."""
         return html.unescape(re.search(r"<h1>(.*?)</h1>", self.text, re.DOTALL)[1].strip())  # type: ignore[index]
 
+    @property
+    def words(self) -> str:
+        """What is read on the page, without its tags: a name looked for here is not found in a random token."""
+        return html.unescape(re.sub(r"<[^>]*>", " ", self.text))
+
     def value(self, name: str) -> str:
         """The value of a form's field."""
         return html.unescape(re.search(rf'name="{name}"[^>]* value="([^"]*)"', self.text)[1])  # type: ignore[index]

@@ -7,7 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Coroutine
+from types import FrameType
 from typing import Any
+
+_UNKNOWN = "an unknown place"
 
 
 async def longest_pause(work: Coroutine[Any, Any, object], *, limit_ms: float) -> tuple[float, str]:
@@ -15,17 +18,20 @@ async def longest_pause(work: Coroutine[Any, Any, object], *, limit_ms: float) -
     watch = _Watch(limit_ms / 1000)
     watch.start()
     task = asyncio.ensure_future(work)
-    longest = 0.0
+    longest, where = 0.0, _UNKNOWN
     try:
         while not task.done():
-            before = watch.beat = time.perf_counter()
+            before, watch.where = time.perf_counter(), _UNKNOWN
+            watch.beat = before
             await asyncio.sleep(0)
-            longest = max(longest, time.perf_counter() - before)
+            pause = time.perf_counter() - before
+            if pause > longest:
+                longest, where = pause, watch.where
         await task
     finally:
         watch.end.set()
         watch.join()
-    return 1000 * longest, watch.where
+    return 1000 * longest, where
 
 
 class _Watch(threading.Thread):
@@ -37,7 +43,7 @@ class _Watch(threading.Thread):
         self._watched = threading.get_ident()
         self.beat = time.perf_counter()
         self.end = threading.Event()
-        self.where = "an unknown place"
+        self.where = _UNKNOWN
 
     def run(self) -> None:
         """Look until the end."""
@@ -45,4 +51,15 @@ class _Watch(threading.Thread):
             if time.perf_counter() - self.beat > self._limit:
                 frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - documented, and the only way
                 if frame is not None:
-                    self.where = f"{frame.f_globals.get('__name__')}:{frame.f_lineno}"
+                    self.where = _place(frame)
+
+
+def _place(frame: FrameType) -> str:
+    """The innermost line outside the standard library: whoever called `time.sleep` or imported, not how these work."""
+    inner: FrameType | None = frame
+    while inner is not None:
+        module = str(inner.f_globals.get("__name__"))
+        if module.partition(".")[0] not in sys.stdlib_module_names:
+            return f"{module}:{inner.f_lineno}"
+        inner = inner.f_back
+    return f"{frame.f_globals.get('__name__')}:{frame.f_lineno}"
