@@ -16,6 +16,7 @@ from homeroom.store.cipher import Cipher
 from homeroom.store.migrate import upgrade
 from tests.services import compliance_results, postgres, redis, run
 from tests.services.families import Families, on_monday
+from tests.services.routing import remember_rules
 
 _USED: dict[str, set[str]] = defaultdict(set)
 _MISSING: set[str] = set()
@@ -33,6 +34,7 @@ FOLDERS = ("performance", "security", "compliance", "browser", "chaos")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    remember_rules()
     if not hasattr(config, "workerinput"):
         run.begin()
         if path := os.environ.get(compliance_results.VARIABLE):

@@ -172,10 +172,10 @@ def test_two_workers_ring_on_postgresql_and_redis(tmp_path: Path, postgres_url: 
 
 
 def test_a_soak_tells_what_grows(tmp_path: Path) -> None:
-    found = bench("soak", "--minutes", "0.3", "--students", "40", "--boards", "4", "--rate", "5", folder=tmp_path)
+    found = bench("soak", "--minutes", "0.3", "--students", "40", "--boards", "4", "--rate", "20", folder=tmp_path)
     assert (found["errors"], found["lost"], found["doubled"]) == (0, 0, 0)
     setup = found["setup"]
-    assert setup["check_ins"] == 12 * round(5 * 0.3 * 60 / 12)
+    assert setup["check_ins"] == 12 * round(20 * 0.3 * 60 / 12)
     for name in ("files", "connections", "tasks"):
         third, last = setup[name]
         assert 0 < last < third + 40, name  # forty students are a round: one that is kept of each would show

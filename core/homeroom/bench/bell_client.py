@@ -25,7 +25,7 @@ _PATIENCE = 30.0
 _STAMP = b'"recorded_at":"'
 _WHO = b'"student_id":"'
 _CREATED = 201
-_TOLD = 500
+_TOLD = 25
 _BARE_NEWS = f'{{"type":"attendance","cursor":"0","recorded_at":"{MARK}","student_id":"s000000"}}'
 
 

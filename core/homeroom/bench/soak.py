@@ -111,8 +111,8 @@ def run(
             watch = _Watch(server, here.folder, seconds / _SAMPLES_PER_ROUND)
 
             def heard(line: dict[str, int]) -> None:
-                watch.round = line["round"]
-                progress("soaking", line["round"], line["of"])
+                watch.round = line.get("round", watch.round)  # a round tells between how many have checked in, too
+                progress("soaking", watch.round, _ROUNDS)
 
             plan = soak_client.Plan(
                 port=server.port,
