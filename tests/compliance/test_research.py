@@ -520,7 +520,9 @@ async def test_erasing_and_purging_take_the_key_and_leave_what_was_told_as_nobod
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    config = '[plugins]\nenabled = ["ferpa"]\n[plugins.ferpa.reports]\nreview = "26-03"\n'
+    config = (
+        '[attendance]\ntime_zone = "UTC"\n[plugins]\nenabled = ["ferpa"]\n[plugins.ferpa.reports]\nreview = "26-03"\n'
+    )
     with commands.installed(tmp_path, monkeypatch, config) as folder:
         assert run("db", "upgrade").exit_code == 0
         yield folder
