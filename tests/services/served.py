@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
+import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +23,8 @@ from homeroom.host import PluginsConfig
 from homeroom.settings import AttendanceSettings, DatabaseSettings, LogSettings, Settings
 from homeroom.store import Transaction, migrate
 from homeroom.store import models as m
-from tests.services import world
+from homeroom.store.database import sqlite_path
+from tests.services import run, world
 
 _TABLED: Mapping[str, Any] = {"accounts": homeroom_accounts, "ferpa": homeroom_ferpa, "kiosk": homeroom_kiosk}
 HERE = "127.0.0.1"
@@ -85,9 +88,7 @@ async def served(
     **settings: Any,
 ) -> AsyncIterator[Served]:
     """A running application; `settings` are sections of homeroom.toml."""
-    folders = {name: Path(package.__path__[0]) / "migrations" for name, package in _TABLED.items() if name in enabled}
-    if folders:
-        migrate.upgrade(url, folders)
+    _with_tables_of([name for name in _TABLED if name in enabled], url)
     chosen = Settings(
         database=DatabaseSettings(url=url, erasure_list=erasure_list),
         attendance=AttendanceSettings(time_zone="UTC", school_days=list(range(7))),
@@ -100,6 +101,26 @@ async def served(
         district: District = app.extensions["homeroom"]
         await district.store.write(_build)
         yield Served(app=app, district=district, client=app.test_client())
+
+
+def _with_tables_of(plugins: Sequence[str], url: str) -> None:
+    """Give a database the tables of these plugins: one that is as it was copied is replaced by another copy."""
+    folders = {name: Path(_TABLED[name].__path__[0]) / "migrations" for name in plugins}
+    if not folders:
+        return
+    path = sqlite_path(url) if url.startswith("sqlite") else None
+    base = run.folder() / "base.db"
+    if path is None or not base.exists() or not filecmp.cmp(path, base, shallow=False):
+        migrate.upgrade(url, folders)
+        return
+
+    def make() -> str:
+        made = run.folder() / f"base-{'-'.join(plugins)}.db"
+        shutil.copyfile(base, made)
+        migrate.upgrade(f"sqlite:///{made}", folders)
+        return str(made)
+
+    shutil.copyfile(run.once(f"sqlite-base-{'-'.join(plugins)}", make), path)
 
 
 def _build(tx: Transaction) -> None:
