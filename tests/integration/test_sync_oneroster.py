@@ -417,12 +417,13 @@ def _mutilate(source: Path, chance: random.Random) -> None:
             _rewrite(source, file, edit)
 
 
-async def test_a_hundred_thousand_bad_rows_neither_stop_the_run_nor_fill_memory(
-    sqlite_store: Store, tmp_path: Path
+@pytest.mark.parametrize("bad", [20_000, pytest.param(100_000, marks=pytest.mark.long)])
+async def test_very_many_bad_rows_neither_stop_the_run_nor_fill_memory(
+    sqlite_store: Store, tmp_path: Path, bad: int
 ) -> None:
     summary = write_bundle(tmp_path / "b", students=10)
     with (tmp_path / "b" / "users.csv").open("a") as opened:
-        for number in range(100_000):
+        for number in range(bad):
             opened.write(f"bad-{number},too,short\n")
     gc.collect()
     tracemalloc.start()
@@ -431,8 +432,8 @@ async def test_a_hundred_thousand_bad_rows_neither_stop_the_run_nor_fill_memory(
 
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert (result.status, result.added, result.dead_letters) == ("done", _total(summary), 100_000)
-    assert peak < 20 * 1024**2
+    assert (result.status, result.added, result.dead_letters) == ("done", _total(summary), bad)
+    assert peak < 6 * 1024**2  # the rows alone would take twice that
     assert len(await sqlite_store.read(lambda c: sync.dead_letters(c, "oneroster", limit=50))) == 50
 
 
@@ -454,12 +455,12 @@ async def test_memory_does_not_grow_with_the_file(
 
     The peaks of one size differ by a third, by what is read, planned and written at the same moment.
     """
-    monkeypatch.setattr(users, "SHARE", 8 * 1024)
-    monkeypatch.setattr(connector, "PAGE", 50)
+    monkeypatch.setattr(users, "SHARE", 4 * 1024)
+    monkeypatch.setattr(connector, "PAGE", 25)
     for module in (apply, staging):
-        monkeypatch.setattr(module, "UNIT", 50)
+        monkeypatch.setattr(module, "UNIT", 25)
     peaks = []
-    for students in (200, 1600):
+    for students in (100, 800):
         source = tmp_path / f"b{students}"
         write_bundle(source, students=students)
         url = f"sqlite:///{tmp_path / f'{students}.db'}"
