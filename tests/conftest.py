@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from homeroom.store import Store
 from homeroom.store.cipher import Cipher
 from homeroom.store.migrate import upgrade
-from tests.services import compliance_results, postgres, redis, run
+from tests.services import compliance_results, postgres, postgres_pool, redis, run
 from tests.services.families import Families, on_monday
 from tests.services.routing import remember_rules
 
@@ -42,9 +42,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    postgres_pool.drop_free()
     if not hasattr(config, "workerinput") and run.VARIABLE in os.environ:
         postgres.drop_base()
         run.end()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Three workers for two cores: a third of a test's time is spent waiting, for databases, browsers and processes."""
+    return max(1, (os.cpu_count() or 1) * 3 // 2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -108,12 +115,12 @@ def sqlite_url(tmp_path: Path, request: pytest.FixtureRequest) -> str:
 def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a fresh PostgreSQL database with every migration applied."""
     try:
-        url = postgres.new_database()
+        url = postgres_pool.take()
     except run.NotHere as exc:
         _missing(request, exc)
     _ran_on(request, "PostgreSQL")
     yield url
-    postgres.drop_database(url)
+    postgres_pool.give_back(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
