@@ -49,6 +49,7 @@ class District:
 
     def __init__(self, settings: Settings, *, safe: bool = False) -> None:
         self.settings = settings
+        self.draining = False  # told to stop, and serving on until a balancer has seen that
         redis_url = settings.redis.url.get_secret_value() if settings.redis.url else None
         self.metrics = Metrics()
         self.store = Store(settings.database.url, cipher=settings.cipher(), readers=settings.database.readers)

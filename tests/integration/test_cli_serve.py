@@ -184,3 +184,45 @@ def test_a_worker_runs_until_it_is_stopped(start: Start, postgres_url: str, redi
     worker = start("worker", DATABASE_URL=postgres_url, REDIS_URL=redis_url)
     assert "worker runs" in worker.line()
     assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_told_to_stop_it_says_so_and_serves_on_until_the_time_to_drain_is_over(
+    start: Start, postgres_url: str, redis_url: str, workers: int
+) -> None:
+    services = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url, "HOMEROOM__SERVER__DRAIN_SECONDS": "1.5"}
+    server = start("serve", "--port", "0", "--workers", str(workers), **services)
+    url = url_in(server.line())
+    assert httpx2.get(f"{url}/health/ready", timeout=SECONDS).json() == {"status": "ready"}
+    pids: set[int] = set()
+    until(lambda: len(_asked(url, pids)) == workers)
+    began = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    until(lambda: httpx2.get(f"{url}/health/ready").status_code == 503)
+    answer = httpx2.get(f"{url}/health/ready")
+    assert answer.json()["type"].endswith("/draining")
+    assert httpx2.get(f"{url}/health").status_code == 200
+    server.process.send_signal(signal.SIGTERM)  # systemd tells every process of a unit: that must not cut it short
+    assert server.process.wait(timeout=SECONDS) == 0
+    assert time.monotonic() - began >= 1.5
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_does_not_drain_and_ends_draining(
+    start: Start, postgres_url: str, redis_url: str, workers: int
+) -> None:
+    services = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url, "HOMEROOM__SERVER__DRAIN_SECONDS": "200"}
+    server = start("serve", "--port", "0", "--workers", str(workers), **services)
+    url = url_in(server.line())
+    pids: set[int] = set()
+    until(lambda: len(_asked(url, pids)) == workers)
+    server.process.send_signal(signal.SIGTERM)
+    until(lambda: httpx2.get(f"{url}/health/ready").status_code == 503)
+    assert server.stop(signal.SIGINT) == 0
+
+
+def _asked(url: str, pids: set[int]) -> set[int]:
+    """The processes that have answered, with the one that answers now."""
+    with httpx2.Client(timeout=SECONDS) as client:
+        pids.add(client.get(f"{url}/health/detailed").json()["process"]["pid"])
+    return pids

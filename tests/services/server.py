@@ -183,10 +183,15 @@ class ServerProcess:
             self._process.wait()
             self._process = None
 
-    def stop(self) -> int:
+    def tell(self, how: signal.Signals) -> None:
+        """Send a signal to its first process."""
+        assert self._process is not None
+        self._process.send_signal(how)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end; gives its exit code."""
         assert self._process is not None
-        self._process.terminate()
+        self._process.send_signal(how)
         code = self._process.wait(timeout=30)
         self._process = None
         return code

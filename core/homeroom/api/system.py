@@ -15,7 +15,7 @@ from homeroom.host import Host
 from homeroom.notify import reading
 from homeroom.runs.metrics import sync_figures
 from homeroom.runs.overview import overview
-from homeroom.store import StoreError, iso
+from homeroom.store import Refused, StoreError, iso
 
 system = Blueprint("system", __name__)
 
@@ -24,6 +24,12 @@ class Alive(Answer):
     """The process serves."""
 
     status: Literal["ok"] = "ok"
+
+
+class Ready(Answer):
+    """New requests may be sent here."""
+
+    status: Literal["ready"] = "ready"
 
 
 class Part(Answer):
@@ -107,6 +113,18 @@ class LooksBack(Answer):
 async def read_health(call: Call) -> Alive:  # noqa: ARG001 - every handler takes the call
     """Whether this process can serve; says nothing of databases and plugins, so a balancer may ask it often."""
     return Alive()
+
+
+@system.get("/health/ready")
+@operation(PUBLIC, answers=Ready)
+async def read_readiness(call: Call) -> Ready:
+    """Whether new requests may be sent here: 503 once this process was told to stop, while it still serves.
+
+    Says nothing of the database: while that is away, a balancer that sent to nobody would only hide the answer.
+    """
+    if call.district.draining:
+        raise Refused(503, "draining", "This process is about to stop. Please ask another one.")
+    return Ready()
 
 
 @system.get("/health/detailed")
