@@ -208,9 +208,7 @@ def test_told_to_stop_it_says_so_and_serves_on_until_the_time_to_drain_is_over(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_ctrl_c_does_not_drain_and_ends_draining(
-    start: Start, postgres_url: str, redis_url: str, workers: int
-) -> None:
+def test_ctrl_c_does_not_drain_and_ends_draining(start: Start, postgres_url: str, redis_url: str, workers: int) -> None:
     services = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url, "HOMEROOM__SERVER__DRAIN_SECONDS": "200"}
     server = start("serve", "--port", "0", "--workers", str(workers), **services)
     url = url_in(server.line())

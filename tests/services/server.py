@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -179,7 +180,8 @@ class ServerProcess:
     def kill(self) -> None:
         """End it as a power cut would, with every process of its own."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
@@ -206,3 +208,29 @@ class ServerProcess:
 
     def __exit__(self, *exc: object) -> None:
         self.kill()
+
+
+class WorkerProcess:
+    """`homeroom worker` as a process of its own."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        command = [sys.executable, "-c", "from homeroom.cli import main; main()", "worker"]
+        with (folder / "worker.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=folder, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        assert self.process.stdout is not None
+        assert "worker runs" in self.process.stdout.readline(), (folder / "worker.log").read_text()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.kill()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
