@@ -34,6 +34,7 @@ from homeroom.types import Event
 if TYPE_CHECKING:
     from homeroom.mounts import Mounts
     from homeroom.services import Api
+    from homeroom.worker_figures import WorkerFigures
 
 log = structlog.get_logger("homeroom")
 
@@ -73,6 +74,7 @@ class District:
         self.history = History(self._load)
         self.mounts: Mounts | None = None
         self.api: Api | None = None
+        self.workers: WorkerFigures | None = None  # where several processes share one port
         self._following: asyncio.Task[None] | None = None
         self._switched = asyncio.Event()
 

@@ -7,6 +7,7 @@ import os
 from typing import Any, Literal
 
 import psutil
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import AwareDatetime, Field
 from quart import Blueprint, Response
 
@@ -162,9 +163,12 @@ async def read_process_history(call: Call) -> LooksBack:
 @system.get("/metrics")
 @operation("monitor", answers={200: "text/plain"}, local=True)
 async def read_metrics(call: Call) -> Response:
-    """Figures in Prometheus' text format."""
+    """Figures in Prometheus' text format; with `--workers`, of all of them."""
     syncs, outbox = await call.read(lambda c: (sync_figures(c), reading.waiting(c)))
-    body, content_type = call.district.metrics.render(call.district, syncs, outbox)
+    district = call.district
+    if district.workers is not None:
+        return Response(await district.workers.all(syncs, outbox), content_type=CONTENT_TYPE_LATEST)
+    body, content_type = district.metrics.render(district, syncs, outbox)
     return Response(body, content_type=content_type)
 
 

@@ -10,9 +10,10 @@ import os
 import signal
 import socket
 import ssl
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,7 @@ class Plan:
     tls: Tls | None = None
     safe: bool = False
     upgrade: bool = False
+    figures: tuple[Path, int] | None = None  # where workers put their figures together, and which one this is
 
 
 class _Hypercorn(Config):
@@ -188,7 +190,18 @@ async def serve_one(plan: Plan, listening: socket.socket, *, on_start: Callable[
 
         asyncio.get_running_loop().add_reader(parent.sentinel, orphaned)
     app = create_app(plan.settings, safe=plan.safe, upgrade=plan.upgrade)
+    if plan.figures is not None:
+        _share_figures(app, *plan.figures)
     await serve_app(app, listening, stopping, at_once=at_once, tls=plan.tls, on_start=on_start)
+
+
+def _share_figures(app: Quart, folder: Path, index: int) -> None:
+    from homeroom.worker_figures import WorkerFigures
+
+    district: District = app.extensions["homeroom"]
+    district.workers = workers = WorkerFigures(folder, index, district)
+    app.before_serving(workers.start)
+    app.after_serving(workers.stop)
 
 
 async def serve_app(
@@ -244,13 +257,16 @@ def _supervise(plan: Plan, listening: socket.socket, count: int) -> None:
     """Keep `count` processes serving one socket; replace one that dies, stop all of them on a signal."""
     context = multiprocessing.get_context("spawn")
     born: dict[SpawnProcess, float] = {}
+    numbers: dict[SpawnProcess, int] = {}
 
     def start() -> None:
-        process = context.Process(target=_work, args=(plan, listening), name="homeroom-worker")
+        number = min(set(range(count)) - {numbers[process] for process in born})
+        mine = replace(plan, figures=(Path(folder), number))
+        process = context.Process(target=_work, args=(mine, listening), name="homeroom-worker")
         process.start()
-        born[process] = time.monotonic()
+        born[process], numbers[process] = time.monotonic(), number
 
-    with _signalled() as woken:
+    with _signalled() as woken, tempfile.TemporaryDirectory(prefix="homeroom-") as folder:
         woken.on_interrupt = lambda: _interrupt(list(born))
         for _ in range(count):
             start()
