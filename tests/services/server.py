@@ -101,11 +101,11 @@ async def closed_with(connection: ClientConnection, seconds: float = 10) -> int:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Server]:
+async def serving(settings: Settings, port: int = 0) -> AsyncIterator[Server]:
     """A server in this process, on a real socket."""
     district = District(settings)
     app = create_app(district=district)
-    listening = listen("127.0.0.1", 0)
+    listening = listen("127.0.0.1", port)
     started, stopping = asyncio.Event(), asyncio.Event()
 
     @app.before_serving
@@ -226,11 +226,11 @@ class WorkerProcess:
         """End it as a power cut would."""
         self.process.kill()
         self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.kill()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
