@@ -34,6 +34,7 @@ from homeroom.types import Event
 if TYPE_CHECKING:
     from homeroom.mounts import Mounts
     from homeroom.services import Api
+    from homeroom.worker_figures import WorkerFigures
 
 log = structlog.get_logger("homeroom")
 
@@ -49,6 +50,7 @@ class District:
 
     def __init__(self, settings: Settings, *, safe: bool = False) -> None:
         self.settings = settings
+        self.draining = False  # told to stop, and serving on until a balancer has seen that
         redis_url = settings.redis.url.get_secret_value() if settings.redis.url else None
         self.metrics = Metrics()
         self.store = Store(settings.database.url, cipher=settings.cipher(), readers=settings.database.readers)
@@ -72,6 +74,7 @@ class District:
         self.history = History(self._load)
         self.mounts: Mounts | None = None
         self.api: Api | None = None
+        self.workers: WorkerFigures | None = None  # where several processes share one port
         self._following: asyncio.Task[None] | None = None
         self._switched = asyncio.Event()
 

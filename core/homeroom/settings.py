@@ -82,6 +82,7 @@ class ServerSettings(_Section):
     max_document_bytes: int = Field(default=5_242_880, ge=1024)
     max_page_size: int = Field(default=500, ge=1, le=10_000)
     requests_per_minute: int = Field(default=1200, ge=1)
+    drain_seconds: float = Field(default=0, ge=0, le=300)  # served on after SIGTERM, with /health/ready at 503
 
 
 class DatabaseSettings(_Section):

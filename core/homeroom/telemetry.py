@@ -208,13 +208,26 @@ class Metrics:
         self, district: District, syncs: Sequence[SyncFigures] = (), outbox: Mapping[str, int] | None = None
     ) -> tuple[bytes, str]:
         """All figures in Prometheus' text format, and its content type; `outbox` counts messages that wait."""
+        self.look(district, syncs, outbox)
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+    def look(
+        self, district: District, syncs: Sequence[SyncFigures] = (), outbox: Mapping[str, int] | None = None
+    ) -> None:
+        """Take up what is not counted as it happens."""
         self._sockets.set(district.boards.sockets)
         self._disagreeing.set(district.agreement.disagreeing)
         self._queue.labels("writes").set(district.store.waiting)
         for state, count in (outbox or {}).items():
             self._queue.labels(f"messages_{state}").set(count)
         self._syncs.figures = syncs
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+    def go_on(self, family: Metric) -> None:
+        """Count what the journal tells of from here, where other workers are, and not from nothing."""
+        counter = {"homeroom_attendance": self._marks, "homeroom_messages": self._messages}[family.name]
+        for sample in family.samples:
+            if sample.name.endswith("_total"):
+                counter.labels(**sample.labels).inc(sample.value)
 
     def _heard(self, event: Event) -> None:
         if event.kind in ("attendance.recorded", "attendance.corrected"):

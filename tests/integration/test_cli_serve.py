@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -184,3 +185,89 @@ def test_a_worker_runs_until_it_is_stopped(start: Start, postgres_url: str, redi
     worker = start("worker", DATABASE_URL=postgres_url, REDIS_URL=redis_url)
     assert "worker runs" in worker.line()
     assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_told_to_stop_it_says_so_and_serves_on_until_the_time_to_drain_is_over(
+    start: Start, postgres_url: str, redis_url: str, workers: int
+) -> None:
+    services = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url, "HOMEROOM__SERVER__DRAIN_SECONDS": "1.5"}
+    server = start("serve", "--port", "0", "--workers", str(workers), **services)
+    url = url_in(server.line())
+    assert httpx2.get(f"{url}/health/ready", timeout=SECONDS).json() == {"status": "ready"}
+    pids: set[int] = set()
+    until(lambda: len(_asked(url, pids)) == workers)
+    began = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    until(lambda: httpx2.get(f"{url}/health/ready").status_code == 503)
+    answer = httpx2.get(f"{url}/health/ready")
+    assert answer.json()["type"].endswith("/draining")
+    assert httpx2.get(f"{url}/health").status_code == 200
+    server.process.send_signal(signal.SIGTERM)  # systemd tells every process of a unit: that must not cut it short
+    assert server.process.wait(timeout=SECONDS) == 0
+    assert time.monotonic() - began >= 1.5
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_does_not_drain_and_ends_draining(start: Start, postgres_url: str, redis_url: str, workers: int) -> None:
+    services = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url, "HOMEROOM__SERVER__DRAIN_SECONDS": "200"}
+    server = start("serve", "--port", "0", "--workers", str(workers), **services)
+    url = url_in(server.line())
+    pids: set[int] = set()
+    until(lambda: len(_asked(url, pids)) == workers)
+    server.process.send_signal(signal.SIGTERM)
+    until(lambda: httpx2.get(f"{url}/health/ready").status_code == 503)
+    assert server.stop(signal.SIGINT) == 0
+
+
+def _asked(url: str, pids: set[int]) -> set[int]:
+    """The processes that have answered, with the one that answers now."""
+    with httpx2.Client(timeout=SECONDS) as client:
+        pids.add(client.get(f"{url}/health/detailed").json()["process"]["pid"])
+    return pids
+
+
+def test_the_figures_are_those_of_all_workers_whichever_answers(
+    start: Start, postgres_url: str, redis_url: str
+) -> None:
+    server = start("serve", "--port", "0", "--workers", "2", DATABASE_URL=postgres_url, REDIS_URL=redis_url)
+    url = url_in(server.line())
+    pids: set[int] = set()
+    until(lambda: len(_asked(url, pids)) == 2)
+
+    def asked_for_nothing(times: int) -> None:
+        for _ in range(times):
+            assert httpx2.get(f"{url}/api/v1/nothing", timeout=SECONDS).status_code == 404
+
+    asked_for_nothing(40)
+    seen = [_figures(url) for _ in range(12)]
+    missed = 'homeroom_request_seconds_count{method="GET",route="unknown"}'
+    assert {figures[missed] for figures in seen} == {40.0}
+    of_both = [name for name in seen[-1] if name.startswith("process_resident_memory_bytes")]
+    assert of_both == [f'process_resident_memory_bytes{{worker="{number}"}}' for number in (0, 1)]
+    _never_less(seen)
+    os.kill(pids.pop(), signal.SIGKILL)
+    until(lambda: len(_asked(url, pids)) == 2)
+    asked_for_nothing(2)
+    later = [*seen, *(_figures(url) for _ in range(12))]
+    assert later[-1][missed] == 42.0  # what the dead one had counted stays
+    _never_less(later, but="process_")
+    assert server.stop() == 0
+
+
+def _figures(url: str) -> dict[str, float]:
+    """What Prometheus would collect."""
+    with httpx2.Client(timeout=SECONDS) as client:
+        lines = client.get(f"{url}/metrics").text.splitlines()
+    pairs = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
+    assert len({name for name, _ in pairs}) == len(pairs), "a figure is there twice"
+    return {name: float(value) for name, value in pairs}
+
+
+def _never_less(seen: list[dict[str, float]], but: str = "nothing") -> None:
+    """No counter ever goes down, nor does one vanish."""
+    for before, after in itertools.pairwise(seen):
+        for name, value in before.items():
+            bare = name.partition("{")[0]
+            if bare.endswith(("_total", "_count", "_sum", "_bucket")) and not name.startswith(but):
+                assert after[name] >= value, name

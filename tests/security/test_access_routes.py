@@ -19,6 +19,7 @@ PUBLIC_ROUTES = {
     "/api/v1/auth/providers/<name>/start",
     "/api/v1/auth/providers/<name>/callback",
     "/health",
+    "/health/ready",
 }
 OBJECTS = {"class_id", "student_id", "session_id", "record_id", "report_id", "school_id"}
 NEVER_OF_PEOPLE = {"account.self", "users.manage", "plugins.manage", "sync.manage", "monitor"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -100,11 +101,11 @@ async def closed_with(connection: ClientConnection, seconds: float = 10) -> int:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Server]:
+async def serving(settings: Settings, port: int = 0) -> AsyncIterator[Server]:
     """A server in this process, on a real socket."""
     district = District(settings)
     app = create_app(district=district)
-    listening = listen("127.0.0.1", 0)
+    listening = listen("127.0.0.1", port)
     started, stopping = asyncio.Event(), asyncio.Event()
 
     @app.before_serving
@@ -179,14 +180,20 @@ class ServerProcess:
     def kill(self) -> None:
         """End it as a power cut would, with every process of its own."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
-    def stop(self) -> int:
+    def tell(self, how: signal.Signals) -> None:
+        """Send a signal to its first process."""
+        assert self._process is not None
+        self._process.send_signal(how)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end; gives its exit code."""
         assert self._process is not None
-        self._process.terminate()
+        self._process.send_signal(how)
         code = self._process.wait(timeout=30)
         self._process = None
         return code
@@ -197,6 +204,32 @@ class ServerProcess:
 
     def __enter__(self) -> Self:
         self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.kill()
+
+
+class WorkerProcess:
+    """`homeroom worker` as a process of its own."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        command = [sys.executable, "-c", "from homeroom.cli import main; main()", "worker"]
+        with (folder / "worker.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=folder, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        assert self.process.stdout is not None
+        assert "worker runs" in self.process.stdout.readline(), (folder / "worker.log").read_text()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

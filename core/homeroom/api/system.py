@@ -7,6 +7,7 @@ import os
 from typing import Any, Literal
 
 import psutil
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import AwareDatetime, Field
 from quart import Blueprint, Response
 
@@ -15,7 +16,7 @@ from homeroom.host import Host
 from homeroom.notify import reading
 from homeroom.runs.metrics import sync_figures
 from homeroom.runs.overview import overview
-from homeroom.store import StoreError, iso
+from homeroom.store import Refused, StoreError, iso
 
 system = Blueprint("system", __name__)
 
@@ -24,6 +25,12 @@ class Alive(Answer):
     """The process serves."""
 
     status: Literal["ok"] = "ok"
+
+
+class Ready(Answer):
+    """New requests may be sent here."""
+
+    status: Literal["ready"] = "ready"
 
 
 class Part(Answer):
@@ -109,6 +116,18 @@ async def read_health(call: Call) -> Alive:  # noqa: ARG001 - every handler take
     return Alive()
 
 
+@system.get("/health/ready")
+@operation(PUBLIC, answers=Ready)
+async def read_readiness(call: Call) -> Ready:
+    """Whether new requests may be sent here: 503 once this process was told to stop, while it still serves.
+
+    Says nothing of the database: while that is away, a balancer that sent to nobody would only hide the answer.
+    """
+    if call.district.draining:
+        raise Refused(503, "draining", "This process is about to stop. Please ask another one.")
+    return Ready()
+
+
 @system.get("/health/detailed")
 @operation("monitor", answers=DetailedHealth, local=True)
 async def read_detailed_health(call: Call) -> DetailedHealth:
@@ -144,9 +163,12 @@ async def read_process_history(call: Call) -> LooksBack:
 @system.get("/metrics")
 @operation("monitor", answers={200: "text/plain"}, local=True)
 async def read_metrics(call: Call) -> Response:
-    """Figures in Prometheus' text format."""
+    """Figures in Prometheus' text format; with `--workers`, of all of them."""
     syncs, outbox = await call.read(lambda c: (sync_figures(c), reading.waiting(c)))
-    body, content_type = call.district.metrics.render(call.district, syncs, outbox)
+    district = call.district
+    if district.workers is not None:
+        return Response(await district.workers.all(syncs, outbox), content_type=CONTENT_TYPE_LATEST)
+    body, content_type = district.metrics.render(district, syncs, outbox)
     return Response(body, content_type=content_type)
 
 

@@ -10,9 +10,10 @@ import os
 import signal
 import socket
 import ssl
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from homeroom.cli.installation import spare_collector
 if TYPE_CHECKING:
     from quart import Quart
 
+    from homeroom.district import District
     from homeroom.settings import Settings
 
 log = structlog.get_logger("homeroom.server")
@@ -54,6 +56,7 @@ class Plan:
     tls: Tls | None = None
     safe: bool = False
     upgrade: bool = False
+    figures: tuple[Path, int] | None = None  # where workers put their figures together, and which one this is
 
 
 class _Hypercorn(Config):
@@ -157,12 +160,18 @@ def hypercorn_config(listening: socket.socket, tls: Tls | None) -> Config:
     return config
 
 
-def stop_signals() -> asyncio.Event:
-    """An event that SIGINT and SIGTERM set."""
+def stop_signals(at_once: asyncio.Event | None = None) -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set; SIGINT, which is somebody at the keyboard, sets `at_once`, too."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+
+    def interrupted() -> None:
+        if at_once is not None:
+            at_once.set()
+        stopping.set()
+
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
     return stopping
 
 
@@ -170,12 +179,29 @@ async def serve_one(plan: Plan, listening: socket.socket, *, on_start: Callable[
     """Serve in this process until a signal comes; `on_start` is called once requests are answered."""
     from homeroom.app import create_app
 
-    stopping = stop_signals()
+    at_once = asyncio.Event()
+    stopping = stop_signals(at_once)
     parent = multiprocessing.parent_process()
     if parent is not None:  # a worker does not outlive the process that watches it, even one that was killed
-        asyncio.get_running_loop().add_reader(parent.sentinel, stopping.set)
+
+        def orphaned() -> None:
+            at_once.set()
+            stopping.set()
+
+        asyncio.get_running_loop().add_reader(parent.sentinel, orphaned)
     app = create_app(plan.settings, safe=plan.safe, upgrade=plan.upgrade)
-    await serve_app(app, listening, stopping, tls=plan.tls, on_start=on_start)
+    if plan.figures is not None:
+        _share_figures(app, *plan.figures)
+    await serve_app(app, listening, stopping, at_once=at_once, tls=plan.tls, on_start=on_start)
+
+
+def _share_figures(app: Quart, folder: Path, index: int) -> None:
+    from homeroom.worker_figures import WorkerFigures
+
+    district: District = app.extensions["homeroom"]
+    district.workers = workers = WorkerFigures(folder, index, district)
+    app.before_serving(workers.start)
+    app.after_serving(workers.stop)
 
 
 async def serve_app(
@@ -183,10 +209,15 @@ async def serve_app(
     listening: socket.socket,
     stopping: asyncio.Event,
     *,
+    at_once: asyncio.Event | None = None,
     tls: Tls | None = None,
     on_start: Callable[[], None],
 ) -> None:
-    """Serve an application until `stopping` is set; `on_start` is called once requests are answered."""
+    """Serve an application until `stopping` is set; `on_start` is called once requests are answered.
+
+    With `at_once` it first drains: see `[server] drain_seconds`. Setting that event ends the draining.
+    """
+    district: District = app.extensions["homeroom"]
 
     @app.before_serving
     async def settled() -> None:
@@ -195,8 +226,13 @@ async def serve_app(
 
     async def stopped() -> None:
         await stopping.wait()
+        district.draining = True  # a balancer that asks for it sends nothing new from now on
+        if at_once is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(district.settings.server.drain_seconds):
+                    await at_once.wait()
         # Open boards would hold up the end for the whole time of grace; their clients come back to the next server.
-        await app.extensions["homeroom"].boards.stop()
+        await district.boards.stop()
 
     asyncio.get_running_loop().set_exception_handler(_unless_cancelled)
     await connections.serve(app, hypercorn_config(listening, tls), stop=stopped)
@@ -221,13 +257,17 @@ def _supervise(plan: Plan, listening: socket.socket, count: int) -> None:
     """Keep `count` processes serving one socket; replace one that dies, stop all of them on a signal."""
     context = multiprocessing.get_context("spawn")
     born: dict[SpawnProcess, float] = {}
+    numbers: dict[SpawnProcess, int] = {}
 
     def start() -> None:
-        process = context.Process(target=_work, args=(plan, listening), name="homeroom-worker")
+        number = min(set(range(count)) - {numbers[process] for process in born})
+        mine = replace(plan, figures=(Path(folder), number))
+        process = context.Process(target=_work, args=(mine, listening), name="homeroom-worker")
         process.start()
-        born[process] = time.monotonic()
+        born[process], numbers[process] = time.monotonic(), number
 
-    with _signalled() as woken:
+    with _signalled() as woken, tempfile.TemporaryDirectory(prefix="homeroom-") as folder:
+        woken.on_interrupt = lambda: _interrupt(list(born))
         for _ in range(count):
             start()
         first = set(born)
@@ -239,19 +279,26 @@ def _supervise(plan: Plan, listening: socket.socket, count: int) -> None:
                     continue
                 log.error("worker_died", exit_code=process.exitcode)
                 if process.exitcode == _NO_START and process in first:
-                    _stop(list(born))
+                    _stop(list(born), 0)
                     raise click.ClickException("A worker could not start; the line above says why.")
                 if lived < _TOO_SOON or process.exitcode == _NO_START:  # the database may be back in a moment
                     woken.wait(_TOO_SOON)
                 if not woken.stopped:
                     start()
-    _stop(list(born))
+        _stop(list(born), plan.settings.server.drain_seconds)
 
 
-def _stop(processes: list[SpawnProcess]) -> None:
+def _interrupt(processes: list[SpawnProcess]) -> None:
+    for process in processes:
+        if process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGINT)
+
+
+def _stop(processes: list[SpawnProcess], drain_seconds: float) -> None:
     for process in processes:
         process.terminate()
-    deadline = time.monotonic() + 2 * GRACE_SECONDS
+    deadline = time.monotonic() + drain_seconds + 2 * GRACE_SECONDS
     for process in processes:
         process.join(timeout=max(0.0, deadline - time.monotonic()))
         if process.is_alive():
@@ -260,16 +307,22 @@ def _stop(processes: list[SpawnProcess]) -> None:
 
 
 class _Signalled:
-    """Whether SIGINT or SIGTERM came, as a socket that can be waited on together with processes."""
+    """Whether SIGINT or SIGTERM came, as a socket that can be waited on together with processes.
+
+    `on_interrupt` is called for each SIGINT, in the middle of whatever is being done.
+    """
 
     def __init__(self) -> None:
+        self.on_interrupt: Callable[[], None] = lambda: None
         self.reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self.stopped = False
 
-    def come(self, *_: object) -> None:
+    def come(self, number: int, *_: object) -> None:
         """Take the signal."""
         self.stopped = True
+        if number == signal.SIGINT:
+            self.on_interrupt()
         with contextlib.suppress(BlockingIOError):
             self._writer.send(b"!")
 
