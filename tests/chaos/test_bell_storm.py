@@ -97,7 +97,7 @@ async def _read(there: Deployment, seen: Seen) -> None:
         while True:
             with contextlib.suppress(httpx2.TransportError):
                 answer = await client.get(path, headers=headers)
-                if answer.status_code == 200:
+                if answer.status_code == 200 and answer.json()["items"]:
                     seen.reads.append(answer.headers["X-Request-Id"])
             await asyncio.sleep(0.1)
 

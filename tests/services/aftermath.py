@@ -90,7 +90,7 @@ class Aftermath:
         kept = {(row[0], row[1]): row[2] for row in rows}
         assert len(kept) == len(rows)
         for storm in self._seen.storms:
-            assert storm.odd == []
+            assert storm.odd == [], storm.odd
             for student, answers in storm.answers.items():
                 assert [answer[1] for answer in answers] == [kept[storm.session, student]]
         statuses = {(row[0], row[1]): row[3] for row in rows}
@@ -127,7 +127,9 @@ class Aftermath:
         assert report.ok, report.problems
         assert report.pending == 0
         rows = await self._store.read(lambda c: c.sql("SELECT request_id FROM ferpa_audit"))
-        assert set(self._seen.reads) <= {row[0] for row in rows}
+        assert self._seen.reads
+        unentered = set(self._seen.reads) - {row[0] for row in rows}
+        assert not unentered, f"{len(unentered)} of {len(self._seen.reads)} reads are not in the log"
 
     def _logs(self) -> None:
         """Nothing that nobody has thought of."""
