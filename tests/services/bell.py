@@ -59,6 +59,7 @@ format = "json"
 
 [plugins]
 enabled = {enabled}
+required = ["ferpa"]
 
 [plugins.rotating_code]
 attempts_per_student = 100

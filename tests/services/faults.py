@@ -41,6 +41,8 @@ _SERVERS = (
     "redis_stalled",
     "redis_restarts",
 )
+KINDS = {"sqlite": _ANYWHERE, "postgresql": (*_ANYWHERE, *_SERVERS)}
+"""Every kind of fault, by the kind of database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +59,7 @@ class Fault:
 
 def schedule(random: Random, kind_of_database: str) -> list[Fault]:
     """Four to six faults of different kinds, in the order in which they happen."""
-    kinds = [*_ANYWHERE, *(_SERVERS if kind_of_database == "postgresql" else ())]
-    return [_drawn(random, kind) for kind in random.sample(kinds, random.randint(4, 6))]
+    return [_drawn(random, kind) for kind in random.sample(KINDS[kind_of_database], random.randint(4, 6))]
 
 
 def _drawn(random: Random, kind: str) -> Fault:
