@@ -11,10 +11,11 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import httpx2
 import pytest
@@ -108,8 +109,8 @@ def _all_shown(there: Deployment, boards: list[Board]) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _beside(*works: object) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(work) for work in works]  # type: ignore[arg-type]
+async def _beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:

@@ -54,7 +54,7 @@ class Aftermath:
         left: Any = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while left := await self._left():
+                while left := await self._left():  # noqa: ASYNC110 - other processes
                     await asyncio.sleep(0.1)
                 return
         raise AssertionError(f"not settled after {seconds} s: {left}")
@@ -101,8 +101,12 @@ class Aftermath:
             assert all(statuses[room.session_id, student] == "absent" for student in room.absent)
         told = await self._store.read(_told)
         assert told == Counter(row[2] for row in rows)
-        counts = await self._store.read(lambda c: c.sql("SELECT class_id, present + tardy, absent FROM attendance_counts"))
-        assert sorted(counts) == sorted((one.class_id, len(one.coming), len(one.absent)) for one in self._there.bell.rooms)
+        counts = await self._store.read(
+            lambda c: c.sql("SELECT class_id, present + tardy, absent FROM attendance_counts")
+        )
+        assert sorted(counts) == sorted(
+            (one.class_id, len(one.coming), len(one.absent)) for one in self._there.bell.rooms
+        )
 
     def _boards(self) -> None:
         """Each board has shown each student of its class once, in one stream that it never had to begin anew."""

@@ -22,7 +22,12 @@ class Daemon:
     """One command, with the log of all its lives. `is_up` says whether it does its work once it has begun."""
 
     def __init__(
-        self, folder: Path, name: str, arguments: list[str], environment: Mapping[str, str], is_up: Callable[[str], bool]
+        self,
+        folder: Path,
+        name: str,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        is_up: Callable[[str], bool],
     ) -> None:
         self.name = name
         self._folder = folder

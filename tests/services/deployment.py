@@ -76,7 +76,7 @@ class _Vendors:
 
 @contextlib.asynccontextmanager
 async def deployed(kind: str, place: Path, since: float) -> AsyncIterator[Deployment]:
-    """A deployment on `kind`, "sqlite" or "postgresql", that serves; `since` is the true time at which it was Monday."""
+    """A deployment on `kind`, "sqlite" or "postgresql", that serves; at the true time `since` it was Monday."""
     async with contextlib.AsyncExitStack() as stack:
         vendors = await _vendors(stack)
         port = free_port()

@@ -137,7 +137,7 @@ class OwnPostgres:
     def freeze(self) -> list[psutil.Process]:
         """Halt every process that works on the data; gives them, to be let go on with `resume`."""
         assert self._process is not None
-        frozen = psutil.Process(self._process.pid).children()
+        frozen: list[psutil.Process] = psutil.Process(self._process.pid).children()
         for one in frozen:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.suspend()

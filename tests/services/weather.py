@@ -4,8 +4,8 @@ It is the program as it stands, with three things around it:
 
 - The wall clock begins at MONDAY and can be set: every process looks at the file `clock` for how many seconds it is
   wrong by. Only the wall clock: the monotonic one goes on, as it does when a machine's clock is set.
-- The background's leases, rests and waits are a tenth as long, so that what takes a minute and a half after a kill takes
-  nine seconds.
+- The background's leases, rests and waits are a tenth as long: what takes a minute and a half after a kill takes nine
+  seconds.
 - The plugin `moody`, which answers nothing for as long as the file `mood` names the hook.
 """
 
@@ -68,7 +68,7 @@ class Moody:
 
     async def _sulk(self, hook: str) -> None:
         mood = Path(os.environ[FOLDER]) / "mood"
-        while mood.read_text() == hook:  # noqa: ASYNC110, ASYNC240 - another process's file
+        while mood.read_text() == hook:  # noqa: ASYNC110 - another process's file
             await asyncio.sleep(_LOOK_SECONDS)
 
 
