@@ -47,3 +47,17 @@ async def test_a_message_that_waits_by_right_goes_on_waiting(families: Families)
     await families.tick()
     assert one(families).due_at == due
     assert families.sent() == []
+
+
+async def test_what_was_noted_while_the_clock_was_ahead_is_told_when_it_is_right_again(families: Families) -> None:
+    families.rule("absence", delay_minutes=0)
+    families.student("ann", "ann_mother")
+    families.student("bo", "bo_mother")
+    await families.tick()
+    families.clock.shift(timedelta(hours=2))
+    session = families.open()
+    families.mark(session, ann="absent", bo="present")
+    families.close(session)
+    families.clock.shift(timedelta(hours=-2))
+    await families.tick()
+    assert one(families).state == "accepted"
