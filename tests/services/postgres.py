@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import secrets
 import shutil
+import signal
 import stat
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import LiteralString
 from urllib.parse import urlsplit, urlunsplit
 
+import psutil
 import psycopg
 from psycopg import sql
 
 from homeroom.store.migrate import upgrade
 from tests.services.run import NotHere, folder, once
 
-_SPEED = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+_SPEED = ("-c", "fsync=off", "-c", "full_page_writes=off")
+_LOSSY = ("-c", "synchronous_commit=off")  # for one that never crashes
 _SIZE = ("-c", "max_connections=400", "-c", "shared_buffers=64MB", "-c", "listen_addresses=")
 
 
@@ -86,7 +91,71 @@ def _programs() -> Path:
 
 
 def _start() -> str:
-    programs, home = _programs(), folder() / "pg"
+    home = folder() / "pg"
+    programs, user = _make_cluster(home)
+    process = _popen(programs, home, user, (*_SPEED, *_LOSSY))
+    (folder() / "postgres.pid").write_text(str(process.pid))
+    url = _url(home)
+    _await(url, process, _log(home))
+    process.returncode = 0  # not to be waited for here: no ResourceWarning when this worker ends first
+    return url
+
+
+class OwnPostgres:
+    """A PostgreSQL of one process's own, which it may freeze, stop and start again.
+
+    What is committed is with the operating system, so it outlives the server and not the machine: `fsync` is off.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._home = folder() / name
+        self._programs, self._user = _make_cluster(self._home)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = _url(self._home)
+        self.socket = self._home / ".s.PGSQL.5432"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = _popen(self._programs, self._home, self._user, _SPEED)
+        (folder() / f"{self._home.name}.pid").write_text(str(self._process.pid))
+        _await(self.url, self._process, _log(self._home))
+
+    def crash(self) -> None:
+        """Stop it at once, with nothing written out: it has to recover when it starts."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(timeout=30)
+
+    def stop(self) -> None:
+        """Stop it for good."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(timeout=60)
+            self._process = None
+            (folder() / f"{self._home.name}.pid").unlink()
+
+    def freeze(self) -> list[psutil.Process]:
+        """Halt every process that works on the data; gives them, to be let go on with `resume`."""
+        assert self._process is not None
+        frozen: list[psutil.Process] = psutil.Process(self._process.pid).children()
+        for one in frozen:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.suspend()
+        return frozen
+
+    def new_database(self, name: str, template: str | None = None) -> str:
+        """The URL, by the socket, of a new database: an empty one, or a copy of `template`."""
+        _run(self.url, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template or "template0")
+        return _named(self.url, name)
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, whoever is still connected."""
+        _run(self.url, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+def _make_cluster(home: Path) -> tuple[Path, str | None]:
+    """Make the files of a server in `home`; gives where its programs are, and the user it runs as, where not ours."""
+    programs = _programs()
     home.mkdir()
     user = None
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
@@ -94,19 +163,9 @@ def _start() -> str:
         folder().chmod(0o755)
         shutil.chown(home, user)
         programs = _reachable(programs)
-    data = home / "data"
+    options = ("-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "--locale=C")
     made = subprocess.run(
-        [
-            programs / "initdb",
-            "-D",
-            data,
-            "-U",
-            "postgres",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--no-sync",
-            "--locale=C",
-        ],
+        [programs / "initdb", "-D", home / "data", *options],
         capture_output=True,
         text=True,
         user=user,
@@ -115,33 +174,39 @@ def _start() -> str:
     )
     if made.returncode:
         raise NotHere(f"PostgreSQL: initdb failed: {made.stderr.strip()[-300:]}")
-    with (folder() / "postgres.log").open("w") as log:
-        process = subprocess.Popen(
-            [programs / "postgres", "-D", data, "-k", home, *_SPEED, *_SIZE],
+    return programs, user
+
+
+def _popen(programs: Path, home: Path, user: str | None, options: Sequence[str]) -> subprocess.Popen[bytes]:
+    with _log(home).open("a") as log:
+        return subprocess.Popen(
+            [programs / "postgres", "-D", home / "data", "-k", home, *options, *_SIZE],
             stdout=log,
             stderr=log,
             user=user,
             cwd=home,
             start_new_session=True,  # it outlives the worker that started it; the controller stops it
         )
-    (folder() / "postgres.pid").write_text(str(process.pid))
-    url = f"postgresql://postgres@/postgres?host={home}"
-    _await(url, process)
-    return url
 
 
-def _await(url: str, process: subprocess.Popen[bytes]) -> None:
+def _url(home: Path) -> str:
+    return f"postgresql://postgres@/postgres?host={home}"
+
+
+def _log(home: Path) -> Path:
+    return folder() / f"{home.name}.log"
+
+
+def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 20
     while True:
         try:
             psycopg.connect(url).close()
         except psycopg.OperationalError:
             if process.poll() is not None or time.monotonic() > deadline:
-                log = (folder() / "postgres.log").read_text()
-                raise NotHere(f"PostgreSQL did not start: {log.strip()[-300:]}") from None
+                raise NotHere(f"PostgreSQL did not start: {log.read_text().strip()[-300:]}") from None
             time.sleep(0.02)
         else:
-            process.returncode = 0  # not to be waited for here: no ResourceWarning when this worker ends first
             return
 
 

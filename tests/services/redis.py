@@ -30,7 +30,8 @@ class OwnRedis:
     def __init__(self, name: str) -> None:
         self._name = name
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"unix://{folder() / name}.sock"
+        self.socket = folder() / f"{name}.sock"
+        self.url = f"unix://{self.socket}"
 
     def start(self) -> None:
         """Start it and wait until it answers."""

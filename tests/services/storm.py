@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +26,17 @@ _AT_ONCE = 24
 
 @dataclass(slots=True)
 class Storm:
-    """What has happened so far. `answers` holds each student's answers in order: status and record id."""
+    """What has happened so far. `answers` holds each student's answers in order: status and record id.
+
+    `again` are the problems after which a student tries again, with the code that is shown then.
+    """
 
     url: str
     tokens: dict[str, str]
     teacher: str
+    session: str = SESSION
+    at_once: int = _AT_ONCE
+    again: Collection[str] = ("code-expired",)
     code: str = ""
     answers: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     odd: list[tuple[int, str]] = field(default_factory=list)
@@ -45,7 +52,7 @@ class Storm:
         waiting = deque(self.tokens)
         async with httpx2.AsyncClient(base_url=self.url, timeout=10) as client:
             showing = asyncio.create_task(self._show(client))
-            await asyncio.gather(*(self._student(client, waiting) for _ in range(_AT_ONCE)))
+            await asyncio.gather(*(self._student(client, waiting) for _ in range(self.at_once)))
             showing.cancel()
 
     async def _show(self, client: httpx2.AsyncClient) -> None:
@@ -53,7 +60,7 @@ class Storm:
         headers = {"Authorization": f"Bearer {self.teacher}"}
         while True:
             with contextlib.suppress(httpx2.TransportError):
-                answer = await client.get(f"/api/v1/sessions/{SESSION}/challenge", headers=headers)
+                answer = await client.get(f"/api/v1/sessions/{self.session}/challenge", headers=headers)
                 if answer.status_code == 200:
                     self.code = answer.json()["code"]
             await asyncio.sleep(1 if self.code else 0.02)
@@ -66,7 +73,7 @@ class Storm:
 
     async def _check_in(self, client: httpx2.AsyncClient, student: str) -> bool:
         headers = {"Authorization": f"Bearer {self.tokens[student]}"}
-        body: dict[str, Any] = {"session_id": SESSION, "proof": {"code": self.code}}
+        body: dict[str, Any] = {"session_id": self.session, "proof": {"code": self.code}}
         if not self.code:
             return False
         try:
@@ -74,7 +81,7 @@ class Storm:
         except httpx2.TransportError:
             self.lost += 1
             return False
-        if answer.status_code == 422 and "code-expired" in answer.text:  # while the server was away
+        if answer.status_code in (422, 429) and any(word in answer.text for word in self.again):
             self.code = "" if self.code == body["proof"]["code"] else self.code
             return False
         if answer.status_code == 503:
@@ -92,6 +99,7 @@ class Board:
 
     url: str
     token: str
+    class_id: str = CLASS
     seen: list[str] = field(default_factory=list)
     cursor: str | None = None
     connections: int = 0
@@ -120,7 +128,7 @@ class Board:
 
     def _address(self) -> str:
         after = f"?after={self.cursor}" if self.cursor else ""
-        return f"{self.url.replace('http', 'ws', 1)}/ws/class/{CLASS}{after}"
+        return f"{self.url.replace('http', 'ws', 1)}/ws/class/{self.class_id}{after}"
 
 
 def gather_class(store: Store, settings: Settings, count: int) -> dict[str, str]:

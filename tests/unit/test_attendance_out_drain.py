@@ -90,6 +90,16 @@ async def test_a_mark_is_sent_when_it_has_waited_for_a_correction(sqlite_store: 
     assert len(one.sis.pushed) == 1
 
 
+async def test_a_mark_that_was_queued_while_the_clock_was_ahead_does_not_wait_for_that(store: Store) -> None:
+    one = out(store, students=1)
+    one.mark(one.room.open(), one.students[0], "absent")
+    await one.follow()
+    ahead = now_utc() + timedelta(hours=2)
+    store.write_now(lambda tx: tx.run(m.OutgoingMark.update(waiting_since=ahead)))
+    await drain(store, SIS, one.sis, delay=timedelta(seconds=60))
+    assert one.row().state == "sent"
+
+
 async def test_a_busy_teacher_cannot_put_a_mark_off_for_ever(sqlite_store: Store) -> None:
     one = out(sqlite_store, students=1)
     session = one.room.open()

@@ -36,7 +36,8 @@ SELECT o.id, o.version, o.wish, o.student_sourced_id, o.school_sourced_id, o.cla
   o.code, o.minutes_late, o.enrollment_sourced_id, o.periods, o.starts_at, o.held, o.overwrite, o.recorded_at,
   u.identifier, o.school_id, o.student_id
 FROM outgoing_marks o LEFT JOIN users u ON u.id = o.student_id
-WHERE o.connector = ? AND o.state = 'waiting' AND o.waiting_since <= ? AND (o.retry_at IS NULL OR o.retry_at <= ?)
+WHERE o.connector = ? AND o.state = 'waiting' AND (o.waiting_since <= ? OR o.waiting_since > ?)
+  AND (o.retry_at IS NULL OR o.retry_at <= ?)
   AND o.student_id NOT IN (
     SELECT e.student_id FROM outgoing_marks e WHERE e.connector = ? AND e.state = 'waiting' AND e.retry_at > ?)
 ORDER BY o.school_id, o.school_day, o.student_id, o.starts_at, o.id LIMIT ?
@@ -96,7 +97,7 @@ def take(connector: str, until: datetime) -> Callable[[Transaction], list[Outgoi
             return sorted(again, key=_place)
         tx.write_sql(_UNCHANGED, (connector,))
         now = iso(tx.now)
-        rows = _whole_students(tx.sql(_DUE, (connector, iso(until), now, connector, now, BATCH + 1)))
+        rows = _whole_students(tx.sql(_DUE, (connector, iso(until), now, now, connector, now, BATCH + 1)))
         codes = {school: codes_at(tx, school, retired=True) for school in {row[17] for row in rows}}
         marks = [_outgoing(connector, row, codes[row[17]]) for row in rows]
         writes = [

@@ -24,9 +24,10 @@ _PAUSE = "UPDATE cursors SET failures = failures + 1, error = ?, retry_at = ? WH
 _GO_ON = """
 UPDATE cursors SET failures = 0, error = NULL, retry_at = NULL WHERE consumer = ?
 """
+# A mark that has waited since a moment to come was queued while the clock was wrong, and waits no longer for that.
 _WORK = """
 SELECT 1 FROM outgoing_writes WHERE connector = ? AND outcome IS NULL UNION ALL
-SELECT 1 FROM outgoing_marks WHERE connector = ? AND state = 'waiting' AND waiting_since <= ?
+SELECT 1 FROM outgoing_marks WHERE connector = ? AND state = 'waiting' AND (waiting_since <= ? OR waiting_since > ?)
   AND (retry_at IS NULL OR retry_at <= ?) LIMIT 1
 """
 _NEXT = """
@@ -50,7 +51,7 @@ async def drain(
     """
     now = now_utc()
     until = now - delay
-    if not await store.read(lambda c: c.sql(_WORK, (name, name, iso(until), iso(now)))):
+    if not await store.read(lambda c: c.sql(_WORK, (name, name, iso(until), iso(now), iso(now)))):
         return await store.read(lambda c: _next(c, name, now, delay))
     while batch := await store.write(take(name, until)):
         answers, trouble = await _push(name, connector, batch)

@@ -122,18 +122,20 @@ def _touched(connection: Connection, rules: Sequence[Rule], events: Sequence[Eve
     held = _states(connection, {str(event.student_id) for event in marks}, first) if marks else {}
     awaited = _awaited(connection, rules, marks, held) | _in_a_row(connection, marks)
     due: dict[Key, datetime] = {}
+    now = now_utc()  # what happened at a moment to come was noted while the clock was ahead
     for event in marks:
         key = (str(event.student_id), str(event.data["school_id"]), str(event.data["school_day"]))
         delay = _delay(rules, key[1])
         if delay is None or not (_is_news(event) or key in held or key[0] in awaited):
             continue
         judged = held.get(key) == "judged"
-        at = event.at + (min(delay, _MEND) if judged else delay)
+        at = min(event.at, now) + (min(delay, _MEND) if judged else delay)
         due[key] = min(at, due.get(key, at))
     for event in events:
         for key in _also(connection, event):
             if _delay(rules, key[1]) is not None:
-                due[key] = min(event.at, due.get(key, event.at))
+                at = min(event.at, now)
+                due[key] = min(at, due.get(key, at))
     return {**_later(connection, due), **_waiting(connection, due), **due}
 
 

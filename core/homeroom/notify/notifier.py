@@ -13,7 +13,7 @@ import structlog
 
 from homeroom.host.answers import describe
 from homeroom.live.tail import Tail
-from homeroom.notify import cases, consent, judging, outbox, staff, troubles
+from homeroom.notify import cases, clocks, consent, judging, outbox, staff, troubles
 from homeroom.notify.delivery import Delivery
 from homeroom.notify.delivery import Host as Channels
 from homeroom.notify.rules import Rule, rules
@@ -107,6 +107,9 @@ class Notifier:
         """Judge whatever is due; gives how long to wait for more, in seconds, or None when it is another's turn."""
         if not await self._mine():
             return None
+        if await self._store.read(clocks.are_wrong):
+            await self._store.write(clocks.put_right)
+            self._work.set()
         on = await self._store.read(lambda c: rules(c, enabled=True))
         courtesy = Courtesy(self._store)
         while await self._follow(on):

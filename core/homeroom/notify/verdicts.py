@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from homeroom.attendance_out.marks import Mark
+from homeroom.notify.clocks import APART
 from homeroom.notify.days import Day
 from homeroom.notify.figures import Figure, OverDays, Past, figure_of
 from homeroom.notify.rules import Rule
@@ -15,6 +16,7 @@ from homeroom.notify.schools import School
 from homeroom.notify.settings import Absence, Conditions, InARow, Returned, Share, Tardy, Total, matches
 from homeroom.notify.times import at
 from homeroom.notify.told import History, Told
+from homeroom.store import iso
 
 LOOK_AGAIN = timedelta(minutes=5)
 """How soon a day is looked at again whose roll is not complete."""
@@ -115,7 +117,7 @@ def _absent(rule: Rule, settings: Absence, scene: Scene) -> Iterator[Verdict | L
         return
     statuses = [one for one in settings.statuses if one != "absent" or not day.reported]
     for base, some in _groups(rule, settings, scene, statuses, missed=day.status in settings.statuses):
-        if scene.now < (ready := _ready(some, settings.delay_minutes)):
+        if scene.now < (ready := _ready(some, settings.delay_minutes, scene.now)):
             yield Later(at=ready)
             continue
         complete = all(mark.session_id in day.complete for mark in some)
@@ -137,7 +139,7 @@ def _tardy(rule: Rule, settings: Tardy, scene: Scene) -> Iterator[Verdict | Late
             some = [mark for mark in some if mark is scene.day.counted[0]]
         if not some:
             continue
-        if scene.now < (ready := _ready(some, settings.delay_minutes)):
+        if scene.now < (ready := _ready(some, settings.delay_minutes, scene.now)):
             yield Later(at=ready)
             continue
         yield _verdict(rule, scene, base, some, of=settings.of, why={})
@@ -159,7 +161,7 @@ def _returned(rule: Rule, settings: Returned, scene: Scene) -> Iterator[Verdict 
     if not came:
         return
     first = min(came, key=lambda mark: mark.starts_at)
-    if scene.now < (ready := _ready([first], settings.delay_minutes)):
+    if scene.now < (ready := _ready([first], settings.delay_minutes, scene.now)):
         yield Later(at=ready)
         return
     yield Verdict(
@@ -198,7 +200,7 @@ def _window(rule: Rule, settings: OverDays, scene: Scene) -> Iterator[Verdict | 
     figure = scene.figure(rule) if marks else None
     if figure is None or figure.threshold is None or not _is_news(settings, figure, scene):
         return
-    if scene.now < (ready := _ready(marks, settings.delay_minutes)):
+    if scene.now < (ready := _ready(marks, settings.delay_minutes, scene.now)):
         yield Later(at=ready)
         return
     facts = {
@@ -247,9 +249,13 @@ def _groups(
         yield base, marks
 
 
-def _ready(marks: Sequence[Mark], minutes: int) -> datetime:
-    """When the delay is over since the first of the marks; one made ahead counts from the begin of its class."""
-    since = (max(mark.known_since, mark.starts_at) for mark in marks)
+def _ready(marks: Sequence[Mark], minutes: int, now: datetime) -> datetime:
+    """When the delay is over since the first of the marks; one made ahead counts from the begin of its class.
+
+    One that is known since a moment to come was made while the clock was ahead: its case has waited for it.
+    """
+    latest = iso(now + APART)
+    since = (max(mark.known_since if mark.known_since <= latest else "", mark.starts_at) for mark in marks)
     return datetime.fromisoformat(min(since)) + timedelta(minutes=minutes)
 
 

@@ -1,0 +1,41 @@
+"""What was put off while the clock was ahead, once it has been set right: it would wait for as long as it was wrong."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from homeroom.store import Connection, Transaction, iso, now_utc
+
+APART = timedelta(seconds=5)
+"""How far the clocks of two hosts may be apart."""
+
+_CASES = """
+SELECT student_id, school_id, school_day, due_at, changed_at FROM notification_cases
+WHERE state = 'waiting' AND changed_at > ?
+"""
+_CASE = """
+UPDATE notification_cases SET due_at = ?, changed_at = ? WHERE student_id = ? AND school_id = ? AND school_day = ?
+"""
+_MESSAGES = """
+SELECT id, due_at, changed_at FROM notifications WHERE state IN ('waiting', 'unknown') AND changed_at > ?
+"""
+_MESSAGE = "UPDATE notifications SET due_at = ?, changed_at = ? WHERE id = ?"
+
+
+def are_wrong(connection: Connection) -> bool:
+    """Whether anything waits that was changed at a moment to come."""
+    moment = (iso(now_utc() + APART),)
+    return any(connection.sql(f"{text} LIMIT 1", moment) for text in (_CASES, _MESSAGES))
+
+
+def put_right(tx: Transaction) -> None:
+    """Let each wait as long as it was meant to, counted from now."""
+    moment, now = (iso(tx.now + APART),), iso(tx.now)
+    for *key, due_at, changed_at in tx.sql(_CASES, moment):
+        tx.write_sql(_CASE, (_sooner(due_at, changed_at, tx.now), now, *key))
+    for message_id, due_at, changed_at in tx.sql(_MESSAGES, moment):
+        tx.write_sql(_MESSAGE, (_sooner(due_at, changed_at, tx.now), now, message_id))
+
+
+def _sooner(due_at: str, changed_at: str, now: datetime) -> str:
+    return iso(datetime.fromisoformat(due_at) - (datetime.fromisoformat(changed_at) - now))
