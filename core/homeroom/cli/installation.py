@@ -53,6 +53,11 @@ def spare_collector() -> None:
     gc.set_threshold(_GC_THRESHOLD, 50, 100)
 
 
+def leave_bytecode_alone() -> None:
+    """Write none from now on: what Python writes while the disk is full is half a file, and fails ever after."""
+    sys.dont_write_bytecode = True
+
+
 @contextlib.contextmanager
 def opened_store(settings: Settings) -> Iterator[Store]:
     """The database, which must have been upgraded. Raises ClickException, with the command to run, when not."""

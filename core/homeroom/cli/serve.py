@@ -89,6 +89,7 @@ def _work(settings: Settings) -> None:
     async def run() -> None:
         stopping = stop_signals()
         async with installation.worker(settings):
+            installation.leave_bytecode_alone()
             click.echo("Homeroom's worker runs.")
             await stopping.wait()
 

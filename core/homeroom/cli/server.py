@@ -24,7 +24,7 @@ from hypercorn.config import Config
 from hypercorn.utils import LifespanFailureError
 
 from homeroom.cli import connections
-from homeroom.cli.installation import spare_collector
+from homeroom.cli.installation import leave_bytecode_alone, spare_collector
 
 if TYPE_CHECKING:
     from quart import Quart
@@ -222,6 +222,7 @@ async def serve_app(
     @app.before_serving
     async def settled() -> None:
         spare_collector()
+        leave_bytecode_alone()
         on_start()
 
     async def stopped() -> None:
