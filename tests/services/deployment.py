@@ -108,9 +108,7 @@ async def deployed(kind: str, place: Path, since: float) -> AsyncIterator[Deploy
         )
         for daemon in there.daemons:
             stack.callback(daemon.kill)
-        await asyncio.to_thread(server.start)
-        if worker is not None:
-            await asyncio.to_thread(worker.start)
+        await asyncio.gather(*(asyncio.to_thread(daemon.start) for daemon in there.daemons))
         yield there
 
 
