@@ -63,8 +63,13 @@ async def test_no_page_shuts_anybody_out(
         *("messages", f"messages/{message}", "messages/day", "messages/limits", "rules", "rules/new"),
         *("rules/new?kind=total", f"rules/{rule['id']}", f"rules/{rule['id']}/versions/1", "texts", "compliance"),
         *("compliance/students/ann", "compliance/anomalies", "compliance/incidents"),
-        *(f"compliance/incidents/{incident}", "compliance/keeping", "compliance/notice?year=2026-27"),
-        *("compliance/studies", "compliance/report", "audit", "jobs"),
+        *(
+            f"compliance/incidents/{incident}",
+            "compliance/keeping",
+            "compliance/officials",
+            "compliance/notice?year=2026-27",
+        ),
+        *("compliance/officials", "compliance/studies", "compliance/report", "audit", "jobs"),
     ):
         answer = await desk.goto(f"{district.url}/admin/{path}")
         assert answer is not None
