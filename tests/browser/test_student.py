@@ -213,6 +213,10 @@ async def test_a_code_typed_without_a_network_is_sent_when_it_is_back(
 
     await phone.shows("Waiting for review by your teacher. It was made without a network and sent later.")
     await expect(phone.page.get_by_role("heading", level=1)).to_have_text("The network is back")
+    back = phone.page.locator("#back[role=status]")
+    await expect(back).to_contain_text("Sent just now: 1. Still on this device: 0.")
+    await expect(back.get_by_role("link")).to_have_attribute("href", "/check-in")
+    await expect(phone.page.locator("[data-away]").first).to_be_hidden()
     await pictured(phone.page, "student-sent")
     record = (await teacher.has())["dan"]
     assert (record["status"], record["needs_review"]) == ("present", True)
