@@ -21,8 +21,8 @@ PAGES = (
     ("admin_north", "/absences"),
     ("admin_north", "/office/completion"),
     ("admin_north", "/office/today?status=all"),
+    ("guardian_ann", "/children"),
     ("admin", "/admin/plugins"),
-    ("admin", "/admin/messages"),
 )
 
 
