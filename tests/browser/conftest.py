@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
@@ -19,7 +20,8 @@ Launch = Callable[..., Awaitable[Browser]]
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
 _FOLDER = "HOMEROOM_SCREENSHOTS"
-"""Where pictures of the pages go, for people to look at; without it they go to the test's own folder."""
+"""Where pictures of the pages go, for people to look at; without it none are taken."""
+_SCHEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 
 
 @pytest.fixture
@@ -57,12 +59,19 @@ def axe_script(record_property: Callable[[str, object], None]) -> str:
 
 
 @pytest.fixture
-def pictured(tmp_path: Path) -> Callable[[Page, str], object]:
-    """Takes a picture of a page."""
-    folder = Path(os.environ.get(_FOLDER) or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
+def pictured() -> Callable[[Page, str], object]:
+    """Takes pictures of a page in light and in dark where somebody wants to look at them, and else none."""
+    given = os.environ.get(_FOLDER)
+    folder = Path(given) if given else None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
 
     async def picture(page: Page, name: str) -> None:
-        await page.screenshot(path=folder / f"{name}.png", full_page=True)
+        if folder is None:
+            return
+        for scheme in _SCHEMES:
+            await page.emulate_media(color_scheme=scheme)
+            await page.screenshot(path=folder / f"{name}-{scheme}.png", full_page=True)
+        await page.emulate_media(color_scheme="light")
 
     return picture

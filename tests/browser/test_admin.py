@@ -5,25 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, expect
+from playwright.async_api import Browser, Page, expect
 
 import homeroom_accounts
-from homeroom import Credentials, PasswordSet
 from homeroom.host import PluginsConfig
 from homeroom.store import migrate
 from homeroom.store import models as m
 from homeroom.testing.district import write_bundle
 from tests.services import axe, world
-from tests.services.browsing import PASSWORD, PLUGINS
+from tests.services.browsing import PLUGINS
 from tests.services.front import CHEAP
 from tests.services.server import Server, serving, settings_for
+from tests.services.visiting import may_sign_in, signs_in, visits
 from tests.services.waiting import until
 
 Picture = Callable[[Page, str], Awaitable[None]]
-PHONE: ViewportSize = {"width": 390, "height": 844}
 SMTP = {"host": "127.0.0.1", "port": 9, "from_email": "school@example.org", "security": "none"}
 
 
@@ -46,46 +45,13 @@ async def district(sqlite_url: str, bundle: Path) -> AsyncIterator[Server]:
     plugins = PluginsConfig(enabled=(*PLUGINS, "smtp", "oneroster", "geofence"), sections=sections)
     async with serving(settings_for(sqlite_url, plugins=plugins)) as server:
         await server.district.store.write(world.build)
-        given = Credentials(kind="password", fields={"email": "admin@example.org", "password": PASSWORD})
-        answer = await server.district.host.ask("accounts", "set_password", user_id="admin", credentials=given)
-        assert answer is not None
-        assert answer.value == PasswordSet()
+        await may_sign_in(server, "admin")
         yield server
 
 
 def of(what: str, whose: str) -> re.Pattern[str]:
     """The name of a control that says to those who hear it whose it is."""
     return re.compile(rf"^{what}\s*: {whose}$")
-
-
-async def _visits(
-    server: Server,
-    chromium: Browser,
-    complaints: list[str],
-    path: str,
-    *,
-    dark: bool = False,
-    phone: bool = False,
-    scripts: bool = True,
-) -> Page:
-    """The administrator's browser at a page, signed in."""
-    scheme: Literal["dark", "light"] = "dark" if dark else "light"
-    context = await chromium.new_context(
-        viewport=PHONE if phone else None, color_scheme=scheme, java_script_enabled=scripts
-    )
-    page = await context.new_page()
-
-    def heard(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(message.text)
-
-    page.on("console", heard)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    await page.goto(server.url + path)
-    await page.get_by_label("E-mail address").fill("admin@example.org")
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Sign in").click()
-    return page
 
 
 async def _question(server: Server, bundle: Path, desk: Page) -> None:
@@ -122,7 +88,8 @@ async def test_settings_are_tried_without_leaving_the_form_and_then_saved(
     district: Server, chromium: Browser, pictured: Picture
 ) -> None:
     complaints: list[str] = []
-    desk = await _visits(district, chromium, complaints, "/admin/plugins")
+    desk = await visits(chromium, complaints)
+    await signs_in(desk, "admin", at=district.url + "/admin/plugins")
     await desk.get_by_role("button", name=of("Switch off", "smtp")).click()
     await expect(desk.get_by_role("button", name=of("Switch on", "smtp"))).to_be_visible()
     assert not district.district.host.is_on("smtp")
@@ -152,7 +119,8 @@ async def test_a_dry_run_is_followed_taken_over_and_a_question_settled(
     district: Server, chromium: Browser, bundle: Path, pictured: Picture
 ) -> None:
     complaints: list[str] = []
-    desk = await _visits(district, chromium, complaints, "/admin/sync")
+    desk = await visits(chromium, complaints)
+    await signs_in(desk, "admin", at=district.url + "/admin/sync")
     await _run(desk, "Dry run")
     take_over = desk.get_by_role("button", name="Take over exactly this")
     await expect(take_over).to_be_visible()
@@ -177,7 +145,8 @@ async def test_a_dry_run_is_followed_taken_over_and_a_question_settled(
 
 
 async def test_without_scripts_the_same_is_done_by_forms(district: Server, chromium: Browser) -> None:
-    desk = await _visits(district, chromium, [], "/admin/plugins/smtp/settings", scripts=False)
+    desk = await visits(chromium, [], scripts=False)
+    await signs_in(desk, "admin", at=district.url + "/admin/plugins/smtp/settings")
     await desk.get_by_label("Port").fill("8")
     await desk.get_by_role("button", name="Try it").click()
     await expect(desk.get_by_text("127.0.0.1:8 cannot be reached.").first).to_be_visible()
@@ -190,20 +159,20 @@ async def test_without_scripts_the_same_is_done_by_forms(district: Server, chrom
     await expect(desk.locator("#progress b").first).to_have_text("done")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 async def test_no_page_shuts_anybody_out(
-    district: Server, chromium: Browser, bundle: Path, axe_script: str, pictured: Picture, *, dark: bool
+    district: Server, chromium: Browser, bundle: Path, axe_script: str, pictured: Picture
 ) -> None:
     complaints: list[str] = []
     wrong: dict[str, list[str]] = {}
-    desk = await _visits(district, chromium, complaints, "/admin/sync", dark=dark)
+    desk = await visits(chromium, complaints)
+    await signs_in(desk, "admin", at=district.url + "/admin/sync")
 
     async def looks(name: str, path: str | None = None) -> None:
         if path is not None:
             await desk.goto(district.url + path)
         if found := await axe.violations(desk, axe_script):
             wrong[name] = found
-        await pictured(desk, f"admin-{name}-{'dark' if dark else 'light'}")
+        await pictured(desk, f"admin-{name}")
 
     await _run(desk, "Dry run")
     await looks("dry-run")

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, expect
+from playwright.async_api import Browser, Page, expect
 
 import homeroom_accounts
 import homeroom_ferpa
-from homeroom import Credentials, PasswordSet
 from homeroom.host import PluginsConfig
 from homeroom.store import migrate
 from tests.services import axe, world
-from tests.services.browsing import PASSWORD, PLUGINS
+from tests.services.browsing import PLUGINS
 from tests.services.front import CHEAP
 from tests.services.office import a_message, addresses
 from tests.services.server import Server, serving, settings_for
+from tests.services.visiting import may_sign_in, signs_in, visits
 
 Picture = Callable[[Page, str], Awaitable[None]]
 _MIGRATIONS = {"accounts": homeroom_accounts, "ferpa": homeroom_ferpa}
@@ -35,40 +34,18 @@ async def district(sqlite_url: str) -> AsyncIterator[Server]:
         await server.district.jobs.stop()
         await server.district.store.write(world.build)
         await server.district.store.write(addresses)
-        given = Credentials(kind="password", fields={"email": "admin@example.org", "password": PASSWORD})
-        answer = await server.district.host.ask("accounts", "set_password", user_id="admin", credentials=given)
-        assert answer is not None
-        assert answer.value == PasswordSet()
+        await may_sign_in(server, "admin")
         yield server
 
 
-async def _desk(server: Server, chromium: Browser, complaints: list[str], *, dark: bool = False) -> Page:
-    """A browser at which the district's administrator is signed in."""
-    scheme: Literal["dark", "light"] = "dark" if dark else "light"
-    context = await chromium.new_context(color_scheme=scheme)
-    page = await context.new_page()
-
-    def heard(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(message.text)
-
-    page.on("console", heard)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    await page.goto(f"{server.url}/sign-in")
-    await page.get_by_label("E-mail address").fill("admin@example.org")
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Sign in").click()
-    return page
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 async def test_no_page_shuts_anybody_out(
-    district: Server, chromium: Browser, axe_script: str, pictured: Picture, *, dark: bool
+    district: Server, chromium: Browser, axe_script: str, pictured: Picture
 ) -> None:
     message = await a_message(district.district.store, state="failed", reason="no_plugin")
     complaints: list[str] = []
     wrong: dict[str, list[str]] = {}
-    desk = await _desk(district, chromium, complaints, dark=dark)
+    desk = await visits(chromium, complaints)
+    await signs_in(desk, "admin", at=f"{district.url}/sign-in")
     token = {"Authorization": f"Bearer {await district.token('admin')}"}
     api = f"{district.url}/api/v1"
     seen = await desk.request.post(f"{api}/compliance/students/ann/inspections", headers=token, data={"wish": "All"})
@@ -86,8 +63,13 @@ async def test_no_page_shuts_anybody_out(
         *("messages", f"messages/{message}", "messages/day", "messages/limits", "rules", "rules/new"),
         *("rules/new?kind=total", f"rules/{rule['id']}", f"rules/{rule['id']}/versions/1", "texts", "compliance"),
         *("compliance/students/ann", "compliance/anomalies", "compliance/incidents"),
-        *(f"compliance/incidents/{incident}", "compliance/keeping", "compliance/notice?year=2026-27"),
-        *("compliance/studies", "compliance/report", "audit", "jobs"),
+        *(
+            f"compliance/incidents/{incident}",
+            "compliance/keeping",
+            "compliance/officials",
+            "compliance/notice?year=2026-27",
+        ),
+        *("compliance/officials", "compliance/studies", "compliance/report", "audit", "jobs"),
     ):
         answer = await desk.goto(f"{district.url}/admin/{path}")
         assert answer is not None
@@ -95,7 +77,7 @@ async def test_no_page_shuts_anybody_out(
         name = path.split("?")[0].replace("/", "-").replace(message, "one").replace(rule["id"], "one")
         if found := await axe.violations(desk, axe_script):
             wrong[path] = found
-        await pictured(desk, f"admin-{name.replace(incident, 'one')}-{'dark' if dark else 'light'}")
+        await pictured(desk, f"admin-{name.replace(incident, 'one')}")
     assert wrong == {}
     assert complaints == []
 
@@ -104,7 +86,8 @@ async def test_a_rule_is_previewed_and_then_saved(
     district: Server, chromium: Browser, axe_script: str, pictured: Picture
 ) -> None:
     complaints: list[str] = []
-    desk = await _desk(district, chromium, complaints)
+    desk = await visits(chromium, complaints)
+    await signs_in(desk, "admin", at=f"{district.url}/sign-in")
     await desk.goto(f"{district.url}/admin/rules")
     await desk.get_by_role("link", name="A new rule").click()
     await desk.get_by_role("link", name="Absence", exact=True).click()
@@ -125,7 +108,8 @@ async def test_the_log_is_searched_and_an_entry_proven(
     district: Server, chromium: Browser, axe_script: str, pictured: Picture
 ) -> None:
     complaints: list[str] = []
-    desk = await _desk(district, chromium, complaints)
+    desk = await visits(chromium, complaints)
+    await signs_in(desk, "admin", at=f"{district.url}/sign-in")
     await desk.goto(f"{district.url}/admin/audit")
     await desk.get_by_label("Whose record (name or id)").fill("Ann Ann")
     await desk.get_by_role("button", name="Search").click()

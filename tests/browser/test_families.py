@@ -6,26 +6,25 @@ import filecmp
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Literal
 
 import httpx2
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, expect
+from playwright.async_api import Browser, Page, ViewportSize, expect
 
 import homeroom_accounts
 import homeroom_ferpa
-from homeroom import Credentials, PasswordSet
 from homeroom.host import PluginsConfig
 from homeroom.store import Transaction, migrate
 from homeroom.store import models as m
 from homeroom_web import words
 from tests.services import axe, world
-from tests.services.browsing import PASSWORD, PLUGINS
+from tests.services.browsing import PLUGINS
 from tests.services.front import CHEAP
 from tests.services.server import Server, serving, settings_for
+from tests.services.visiting import PHONE, may_sign_in, signs_in, visits
 
 Picture = Callable[[Page, str], Awaitable[None]]
-PHONE: ViewportSize = {"width": 390, "height": 844}
+DESK: ViewportSize = {"width": 1280, "height": 720}
 NASTY = "Ana <img src=x onerror=alert(1)>\u202eevil"
 PAGES = {
     "children": "/children",
@@ -79,11 +78,7 @@ async def school(sqlite_url: str) -> AsyncIterator[Server]:
     async with serving(settings_for(sqlite_url, plugins=plugins)) as server:
         await server.district.store.write(world.build)
         await server.district.store.write(_told)
-        for user in ("guardian_ann", "admin_north"):
-            given = Credentials(kind="password", fields={"email": f"{user}@example.org", "password": PASSWORD})
-            answer = await server.district.host.ask("accounts", "set_password", user_id=user, credentials=given)
-            assert answer is not None
-            assert answer.value == PasswordSet()
+        await may_sign_in(server, "guardian_ann", "admin_north")
         yield server
 
 
@@ -102,32 +97,6 @@ def _told(tx: Transaction) -> None:
         row |= dict.fromkeys(("due_at", "expires_at", "created_at", "changed_at"), tx.now)
         content = tx.seal_for("ann", text)
         tx.insert(m.Notification, id=key, key=key, channel=channel, state=state, content=content, **row)
-
-
-async def _visits(
-    chromium: Browser, complaints: list[str], *, phone: bool = False, dark: bool = False, language: str = "en"
-) -> Page:
-    scheme: Literal["dark", "light"] = "dark" if dark else "light"
-    context = await chromium.new_context(
-        viewport=PHONE if phone else None, has_touch=phone, color_scheme=scheme, locale=language, accept_downloads=True
-    )
-    page = await context.new_page()
-
-    def heard(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(message.text)
-
-    page.on("console", heard)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: complaints.append(dialog.message))
-    return page
-
-
-async def _signs_in(page: Page, school: Server, user: str, onward: str) -> None:
-    await page.goto(school.url + onward)
-    await page.locator("#email").fill(f"{user}@example.org")
-    await page.locator("#password").fill(PASSWORD)
-    await page.locator("main button").click()
 
 
 async def _asked(school: Server) -> str:
@@ -154,21 +123,23 @@ async def _client(school: Server, user: str) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(base_url=school.url, headers=headers, timeout=30)
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 async def test_no_page_of_a_family_shuts_anybody_out(
-    school: Server, chromium: Browser, axe_script: str, pictured: Picture, *, dark: bool
+    school: Server, chromium: Browser, axe_script: str, pictured: Picture
 ) -> None:
     complaints: list[str] = []
     wrong: dict[str, list[str]] = {}
     record = await _asked(school)
-    page = await _visits(chromium, complaints, dark=dark, phone=dark)
-    await _signs_in(page, school, "guardian_ann", "/children")
+    page = await visits(chromium, complaints)
+    await signs_in(page, "guardian_ann", at=school.url + "/children")
     for name, path in PAGES.items():
+        await page.set_viewport_size(DESK)
         await page.goto(school.url + path.format(record=record))
         found = [*await axe.violations(page, axe_script), *await page.evaluate(_WIDE)]
+        await page.set_viewport_size(PHONE)
+        found += [f"on a phone: {one}" for one in await page.evaluate(_WIDE)]
         if found:
             wrong[name] = found
-        await pictured(page, f"family-{name}-{'dark' if dark else 'light'}")
+        await pictured(page, f"family-{name}")
     assert wrong == {}
     assert complaints == []
 
@@ -181,8 +152,8 @@ async def test_the_pages_run_from_right_to_left_where_the_language_does(
     complaints: list[str] = []
     wrong: dict[str, list[str]] = {}
     record = await _asked(school)
-    page = await _visits(chromium, complaints, language="ar", phone=phone)
-    await _signs_in(page, school, "guardian_ann", "/children")
+    page = await visits(chromium, complaints, locale="ar", phone=phone)
+    await signs_in(page, "guardian_ann", at=school.url + "/children")
     for name, path in PAGES.items():
         await page.goto(school.url + path.format(record=record))
         await expect(page.locator("html")).to_have_attribute("dir", "rtl")
@@ -204,16 +175,16 @@ async def test_a_note_goes_up_from_a_phone_and_comes_down_in_the_office(
 ) -> None:
     complaints: list[str] = []
     note = tmp_path / "note.png"
-    phone = await _visits(chromium, complaints, phone=True)
-    await _signs_in(phone, school, "guardian_ann", "/children/ann")
+    phone = await visits(chromium, complaints, phone=True)
+    await signs_in(phone, "guardian_ann", at=school.url + "/children/ann")
     await phone.screenshot(path=note)
     await phone.get_by_label("What kind of absence").select_option("MED")
     await phone.get_by_label("A document, such as a doctor's note").set_input_files(note)
     await phone.get_by_role("button", name="Tell the school").click()
     await expect(phone.get_by_role("link", name="PNG")).to_be_visible()
 
-    desk = await _visits(chromium, complaints)
-    await _signs_in(desk, school, "admin_north", "/absences")
+    desk = await visits(chromium, complaints)
+    await signs_in(desk, "admin_north", at=school.url + "/absences")
     async with desk.expect_download() as coming:
         await desk.get_by_role("link", name="PNG").click()
     got = await coming.value

@@ -5,24 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 import homeroom_accounts
 import homeroom_kiosk
-from homeroom import Credentials, PasswordSet
 from homeroom.host import PluginsConfig
 from homeroom.store import migrate
 from tests.services import axe, world
-from tests.services.browsing import PASSWORD
 from tests.services.doors import KIOSK
 from tests.services.front import CHEAP
 from tests.services.server import Server, serving, settings_for
+from tests.services.visiting import heard, may_sign_in, signs_in, visits
 
 Picture = Callable[[Page, str], Awaitable[None]]
-Scheme = Literal["dark", "light"]
 
 
 @pytest.fixture
@@ -36,36 +34,22 @@ async def school(sqlite_url: str) -> AsyncIterator[Server]:
         await server.district.store.write(
             lambda tx: tx.write_sql("UPDATE users SET identifier = '100234' WHERE id = 'ann'")
         )
-        given = Credentials(kind="password", fields={"email": "admin_north@example.org", "password": PASSWORD})
-        answer = await server.district.host.ask("accounts", "set_password", user_id="admin_north", credentials=given)
-        assert answer is not None
-        assert answer.value == PasswordSet()
+        await may_sign_in(server, "admin_north")
         yield server
 
 
-def _listens(page: Page, complaints: list[str]) -> Page:
-    page.on(
-        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+async def _office(school: Server, chromium: Browser, complaints: list[str]) -> Page:
+    page = await visits(chromium, complaints)
+    await signs_in(page, "admin_north", at=f"{school.url}/kiosks")
     return page
 
 
-async def _office(school: Server, chromium: Browser, complaints: list[str], scheme: Scheme) -> Page:
-    page = _listens(await (await chromium.new_context(color_scheme=scheme)).new_page(), complaints)
-    await page.goto(f"{school.url}/kiosks")
-    await page.get_by_label("E-mail address").fill("admin_north@example.org")
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Sign in").click()
-    return page
-
-
-async def _tablet(school: Server, chromium: Browser, office: Page, scheme: Scheme) -> tuple[BrowserContext, Page]:
+async def _tablet(school: Server, chromium: Browser, office: Page) -> tuple[BrowserContext, Page]:
     await office.goto(f"{school.url}/kiosks")
     await office.get_by_label("Where it stands").fill("Main entrance")
     await office.get_by_role("button", name="Make a code for it").click()
     code = await office.locator(".set-up-code").inner_text()
-    context = await chromium.new_context(viewport={"width": 820, "height": 1180}, has_touch=True, color_scheme=scheme)
+    context = await chromium.new_context(viewport={"width": 820, "height": 1180}, has_touch=True)
     page = await context.new_page()
     await page.goto(f"{school.url}/kiosk")
     await page.get_by_label("Code from the office").fill(code)
@@ -85,11 +69,11 @@ async def test_students_pass_the_tablet_one_after_the_other(
     school: Server, chromium: Browser, pictured: Picture
 ) -> None:
     complaints: list[str] = []
-    office = await _office(school, chromium, complaints, "light")
+    office = await _office(school, chromium, complaints)
     for student in ("ann", "bob"):
         await _gives(school, office, student, f"card-of-{student}")
-    _, door = await _tablet(school, chromium, office, "light")
-    _listens(door, complaints)
+    _, door = await _tablet(school, chromium, office)
+    heard(door, complaints)
     answer = door.locator(".answer")
 
     await door.keyboard.type("card-of-ann\n")  # as a scanner does, wherever the focus is
@@ -119,12 +103,12 @@ async def test_a_pin_is_typed_on_the_page_and_nothing_of_it_stays(
     school: Server, chromium: Browser, pictured: Picture
 ) -> None:
     complaints: list[str] = []
-    office = await _office(school, chromium, complaints, "light")
+    office = await _office(school, chromium, complaints)
     await office.goto(f"{school.url}/kiosks/students/ann")
     await office.get_by_role("button", name="Make a new PIN").click()
     pin = await office.locator(".set-up-code").inner_text()
-    _, door = await _tablet(school, chromium, office, "light")
-    _listens(door, complaints)
+    _, door = await _tablet(school, chromium, office)
+    heard(door, complaints)
 
     await door.get_by_role("link", name="No card?").click()
     pad = door.get_by_role("group", name="Digits")
@@ -150,9 +134,9 @@ async def test_a_pin_is_typed_on_the_page_and_nothing_of_it_stays(
 async def test_without_the_network_the_tablet_says_so_and_comes_back_by_itself(
     school: Server, chromium: Browser, pictured: Picture
 ) -> None:
-    office = await _office(school, chromium, [], "light")
+    office = await _office(school, chromium, [])
     await _gives(school, office, "ann", "card-of-ann")
-    context, door = await _tablet(school, chromium, office, "light")
+    context, door = await _tablet(school, chromium, office)
     await context.set_offline(True)
     await door.keyboard.type("card-of-ann\n")
     away = door.get_by_role("alert")
@@ -166,23 +150,22 @@ async def test_without_the_network_the_tablet_says_so_and_comes_back_by_itself(
     await expect(door.locator(".answer")).to_contain_text("Ann: You are in.")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_the_pages_are_for_everybody(
-    school: Server, chromium: Browser, axe_script: str, pictured: Picture, scheme: Scheme
+    school: Server, chromium: Browser, axe_script: str, pictured: Picture
 ) -> None:
     complaints: list[str] = []
     wrong: dict[str, Any] = {}
-    office = await _office(school, chromium, complaints, scheme)
+    office = await _office(school, chromium, complaints)
 
     async def looks(page: Page, name: str) -> None:
         if found := await axe.violations(page, axe_script):
             wrong[name] = found
-        await pictured(page, f"{name}-{scheme}")
+        await pictured(page, name)
 
     await _gives(school, office, "ann", "card-of-ann")
     await looks(office, "office-kiosk-student")
-    _, door = await _tablet(school, chromium, office, scheme)
-    _listens(door, complaints)
+    _, door = await _tablet(school, chromium, office)
+    heard(door, complaints)
     await looks(office, "office-kiosk-code")
     await looks(door, "kiosk")
     await door.keyboard.type("card-of-ann\n")

@@ -5,22 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, expect
+from playwright.async_api import Browser, Page, expect
 
 import homeroom_accounts
-from homeroom import Credentials, PasswordSet
 from homeroom.host import PluginsConfig
 from homeroom.store import migrate
 from tests.services import axe, world
-from tests.services.browsing import PASSWORD, PLUGINS
+from tests.services.browsing import PLUGINS
 from tests.services.front import CHEAP
 from tests.services.server import Server, serving, settings_for
+from tests.services.visiting import may_sign_in, signs_in, visits
 
 Picture = Callable[[Page, str], Awaitable[None]]
-PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 @pytest.fixture
@@ -30,32 +28,8 @@ async def school(sqlite_url: str) -> AsyncIterator[Server]:
     plugins = PluginsConfig(enabled=PLUGINS, sections={"accounts": CHEAP})
     async with serving(settings_for(sqlite_url, plugins=plugins)) as server:
         await server.district.store.write(world.build)
-        for user in ("teacher_b", "dan", "guardian_ann", "admin_north", "admin"):
-            given = Credentials(kind="password", fields={"email": f"{user}@example.org", "password": PASSWORD})
-            answer = await server.district.host.ask("accounts", "set_password", user_id=user, credentials=given)
-            assert answer is not None
-            assert answer.value == PasswordSet()
+        await may_sign_in(server, "teacher_b", "dan", "guardian_ann", "admin_north", "admin")
         yield server
-
-
-async def _visits(chromium: Browser, complaints: list[str], *, phone: bool = False, dark: bool = False) -> Page:
-    scheme: Literal["dark", "light"] = "dark" if dark else "light"
-    context = await chromium.new_context(viewport=PHONE if phone else None, has_touch=phone, color_scheme=scheme)
-    page = await context.new_page()
-
-    def heard(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(message.text)
-
-    page.on("console", heard)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    return page
-
-
-async def _signs_in(page: Page, user: str) -> None:
-    await page.get_by_label("E-mail address").fill(f"{user}@example.org")
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Sign in").click()
 
 
 async def _opens_anew(desk: Page) -> None:
@@ -67,12 +41,12 @@ async def test_a_scan_on_a_phone_reaches_the_teachers_board(
     school: Server, chromium: Browser, pictured: Picture
 ) -> None:
     complaints: list[str] = []
-    desk = await _visits(chromium, complaints)
-    phone = await _visits(chromium, complaints, phone=True)
+    desk = await visits(chromium, complaints)
+    phone = await visits(chromium, complaints, phone=True)
 
     await desk.goto(f"{school.url}/classes")
     await pictured(desk, "sign-in")
-    await _signs_in(desk, "teacher_b")
+    await signs_in(desk, "teacher_b")
     await desk.get_by_role("link", name="Biology").click()
     await _opens_anew(desk)
     await desk.get_by_role("link", name="Show the code").click()
@@ -91,7 +65,7 @@ async def test_a_scan_on_a_phone_reaches_the_teachers_board(
         headers={"Authorization": f"Bearer {await school.token('teacher_b')}"},
     )
     await phone.goto(school.url + (await shown.json())["link"])
-    await _signs_in(phone, "dan")
+    await signs_in(phone, "dan")
     await expect(phone.get_by_role("heading", level=1)).to_have_text("You are in")
     await pictured(phone, "checked-in")
 
@@ -103,9 +77,9 @@ async def test_a_scan_on_a_phone_reaches_the_teachers_board(
 
 async def test_the_screen_shows_the_next_code_by_itself(school: Server, chromium: Browser) -> None:
     complaints: list[str] = []
-    desk = await _visits(chromium, complaints)
+    desk = await visits(chromium, complaints)
     await desk.goto(f"{school.url}/classes/biology")
-    await _signs_in(desk, "teacher_b")
+    await signs_in(desk, "teacher_b")
     await _opens_anew(desk)
     await desk.get_by_role("link", name="Show the code").click()
     digits = desk.locator(".digits")
@@ -114,22 +88,19 @@ async def test_the_screen_shows_the_next_code_by_itself(school: Server, chromium
     assert complaints == []
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-async def test_no_page_shuts_anybody_out(
-    school: Server, chromium: Browser, axe_script: str, pictured: Picture, *, dark: bool
-) -> None:
+async def test_no_page_shuts_anybody_out(school: Server, chromium: Browser, axe_script: str, pictured: Picture) -> None:
     complaints: list[str] = []
     wrong: dict[str, list[str]] = {}
-    desk, phone = [await _visits(chromium, complaints, phone=phone, dark=dark) for phone in (False, True)]
+    desk, phone = [await visits(chromium, complaints, phone=phone) for phone in (False, True)]
 
     async def looks(page: Page, name: str) -> None:
         if found := await axe.violations(page, axe_script):
             wrong[name] = found
-        await pictured(page, f"{name}-{'dark' if dark else 'light'}")
+        await pictured(page, name)
 
     await desk.goto(f"{school.url}/classes")
     await looks(desk, "sign-in")
-    await _signs_in(desk, "teacher_b")
+    await signs_in(desk, "teacher_b")
     await looks(desk, "classes")
     await desk.goto(f"{school.url}/classes/biology")
     await looks(desk, "board")
@@ -137,7 +108,7 @@ async def test_no_page_shuts_anybody_out(
     await desk.get_by_role("link", name="Show the code").click()
     await looks(desk, "screen")
     await phone.goto(f"{school.url}/check-in")
-    await _signs_in(phone, "dan")
+    await signs_in(phone, "dan")
     await looks(phone, "check-in")
     await phone.get_by_label("The code on the screen").fill("12")
     await phone.get_by_role("button", name="I am here").click()
@@ -152,7 +123,7 @@ async def test_no_page_shuts_anybody_out(
         ("admin", "/admin/plugins/rotating_code", "plugin"),
     ):
         await desk.get_by_role("button", name="Sign out").click()
-        await _signs_in(desk, user)
+        await signs_in(desk, user)
         await desk.goto(school.url + path)
         await looks(desk, name)
     assert complaints == ["Failed to load resource: the server responded with a status of 422 ()"]  # the wrong code

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, expect
+from playwright.async_api import Browser, Page, expect
 
 import homeroom_accounts
-from homeroom import Credentials, PasswordSet
 from homeroom.host import PluginsConfig
 from homeroom.store import Transaction, migrate
 from homeroom.store import models as m
 from tests.services import axe, world
-from tests.services.browsing import PASSWORD, PLUGINS
+from tests.services.browsing import PLUGINS
 from tests.services.front import CHEAP
 from tests.services.server import Server, serving, settings_for
+from tests.services.visiting import may_sign_in, signs_in, visits
 
 Picture = Callable[[Page, str], Awaitable[None]]
-PHONE: ViewportSize = {"width": 390, "height": 844}
 ODD = "\u05d3\u05e0\u05d4 <b>\u202e"
 
 
@@ -42,37 +40,14 @@ async def school(sqlite_url: str) -> AsyncIterator[Server]:
     plugins = PluginsConfig(enabled=PLUGINS, sections={"accounts": CHEAP})
     async with serving(settings_for(sqlite_url, plugins=plugins)) as server:
         await server.district.store.write(_lived)
-        for user in ("teacher_a", "teacher_b", "dan", "admin_north", "admin"):
-            given = Credentials(kind="password", fields={"email": f"{user}@example.org", "password": PASSWORD})
-            answer = await server.district.host.ask("accounts", "set_password", user_id=user, credentials=given)
-            assert answer is not None
-            assert answer.value == PasswordSet()
+        await may_sign_in(server, "teacher_a", "teacher_b", "dan", "admin_north", "admin")
         yield server
 
 
-async def _visits(
-    school: Server, chromium: Browser, user: str, complaints: list[str], *, phone: bool = False, **more: bool
-) -> Page:
+async def _at_the_rolls(school: Server, chromium: Browser, user: str, complaints: list[str], **more: bool) -> Page:
     """Somebody who has signed in and is at the list of emergency rolls."""
-    scheme: Literal["dark", "light"] = "dark" if more.get("dark") else "light"
-    context = await chromium.new_context(
-        viewport=PHONE if phone else None,
-        has_touch=phone,
-        color_scheme=scheme,
-        java_script_enabled=not more.get("bare", False),
-    )
-    page = await context.new_page()
-
-    def heard(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(message.text)
-
-    page.on("console", heard)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    await page.goto(f"{school.url}/office/emergency")
-    await page.get_by_label("E-mail address").fill(f"{user}@example.org")
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Sign in").click()
+    page = await visits(chromium, complaints, **more)
+    await signs_in(page, user, at=f"{school.url}/office/emergency")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Emergency roll")
     return page
 
@@ -81,8 +56,8 @@ async def test_two_people_and_a_check_in_meet_on_one_emergency_roll(
     school: Server, chromium: Browser, pictured: Picture
 ) -> None:
     complaints: list[str] = []
-    desk = await _visits(school, chromium, "admin_north", complaints)
-    phone = await _visits(school, chromium, "teacher_a", complaints, phone=True)
+    desk = await _at_the_rolls(school, chromium, "admin_north", complaints)
+    phone = await _at_the_rolls(school, chromium, "teacher_a", complaints, phone=True)
     await desk.get_by_role("button", name="Begin: emergency").click()
     await expect(desk.locator("#roll[data-live]")).to_be_visible()
     await expect(desk.locator("#counts .standing-not_accounted b")).to_have_text("3")
@@ -129,7 +104,7 @@ async def test_two_people_and_a_check_in_meet_on_one_emergency_roll(
 
 async def test_a_lost_network_is_said_and_the_keyboard_keeps_its_place(school: Server, chromium: Browser) -> None:
     complaints: list[str] = []
-    desk = await _visits(school, chromium, "admin_north", complaints)
+    desk = await _at_the_rolls(school, chromium, "admin_north", complaints)
     await desk.get_by_role("button", name="Begin: drill").click()
     await expect(desk.locator("#roll[data-live]")).to_be_visible()
     first = desk.locator("#student-bob button[value=here]")
@@ -146,7 +121,7 @@ async def test_a_lost_network_is_said_and_the_keyboard_keeps_its_place(school: S
 
 async def test_the_emergency_roll_works_without_scripts(school: Server, chromium: Browser) -> None:
     complaints: list[str] = []
-    desk = await _visits(school, chromium, "admin_north", complaints, bare=True)
+    desk = await _at_the_rolls(school, chromium, "admin_north", complaints, scripts=False)
     await desk.get_by_role("button", name="Begin: drill").click()
     await desk.locator("#student-bob").get_by_role("button", name="safe elsewhere").click()
     await expect(desk.locator("#student-bob")).to_contain_text("safe elsewhere")
@@ -154,9 +129,8 @@ async def test_the_emergency_roll_works_without_scripts(school: Server, chromium
     assert complaints == []
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 async def test_no_page_of_the_office_shuts_anybody_out(
-    school: Server, chromium: Browser, axe_script: str, pictured: Picture, *, dark: bool
+    school: Server, chromium: Browser, axe_script: str, pictured: Picture
 ) -> None:
     complaints: list[str] = []
     wrong: dict[str, list[str]] = {}
@@ -164,9 +138,9 @@ async def test_no_page_of_the_office_shuts_anybody_out(
     async def looks(page: Page, name: str) -> None:
         if found := await axe.violations(page, axe_script):
             wrong[name] = found
-        await pictured(page, f"office-{name}-{'dark' if dark else 'light'}")
+        await pictured(page, f"office-{name}")
 
-    desk = await _visits(school, chromium, "admin", complaints, dark=dark)
+    desk = await _at_the_rolls(school, chromium, "admin", complaints)
     await looks(desk, "emergencies")
     for path, name in (
         ("/office", "room"),
@@ -201,11 +175,11 @@ async def test_no_page_of_the_office_shuts_anybody_out(
     await desk.locator("#student-bob button[value=here]").click()
     await expect(desk.locator("#student-bob")).to_contain_text("Take back")
     await looks(desk, "emergency")
-    await desk.emulate_media(media="print", color_scheme="dark" if dark else "light")
+    await desk.emulate_media(media="print")
     await expect(desk.locator("#student-bob button").first).to_be_hidden()
-    await pictured(desk, f"office-emergency-printed-{'dark' if dark else 'light'}")
-    await desk.emulate_media(media="screen", color_scheme="dark" if dark else "light")
-    phone = await _visits(school, chromium, "teacher_a", complaints, phone=True, dark=dark)
+    await pictured(desk, "office-emergency-printed")
+    await desk.emulate_media(media="screen")
+    phone = await _at_the_rolls(school, chromium, "teacher_a", complaints, phone=True)
     await phone.get_by_role("link", name="To the roll that is open now").tap()
     await expect(phone.locator("#roll[data-live]")).to_be_visible()
     await looks(phone, "emergency-phone")

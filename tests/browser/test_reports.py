@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from babel.dates import format_date
 from playwright.async_api import Browser, Page, expect
 
 import homeroom_accounts
-from homeroom import Credentials, PasswordSet
 from homeroom.host import PluginsConfig
 from homeroom.store import migrate
 from tests.services import axe, world
-from tests.services.browsing import PASSWORD, PLUGINS
+from tests.services.browsing import PLUGINS
 from tests.services.front import CHEAP
 from tests.services.server import Server, serving, settings_for
+from tests.services.visiting import may_sign_in, signs_in, visits
 from tests.services.weeks import DAYS, attended
 
 Picture = Callable[[Page, str], Awaitable[None]]
@@ -33,44 +32,30 @@ async def school(sqlite_url: str) -> AsyncIterator[Server]:
     async with serving(settings_for(sqlite_url, plugins=plugins)) as server:
         await server.district.store.write(world.build)
         await server.district.store.write(attended)
-        given = Credentials(kind="password", fields={"email": "admin@example.org", "password": PASSWORD})
-        answer = await server.district.host.ask("accounts", "set_password", user_id="admin", credentials=given)
-        assert answer is not None
-        assert answer.value == PasswordSet()
+        await may_sign_in(server, "admin")
         yield server
 
 
-async def _signed_in(school: Server, chromium: Browser, complaints: list[str], *, dark: bool = False) -> Page:
-    scheme: Literal["dark", "light"] = "dark" if dark else "light"
-    page = await (await chromium.new_context(color_scheme=scheme)).new_page()
-    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    await page.goto(f"{school.url}/office/reports")
-    await page.get_by_label("E-mail address").fill("admin@example.org")
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Sign in").click()
-    return page
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 async def test_no_report_shuts_anybody_out(
-    school: Server, chromium: Browser, axe_script: str, pictured: Picture, *, dark: bool
+    school: Server, chromium: Browser, axe_script: str, pictured: Picture
 ) -> None:
     complaints: list[str] = []
-    page = await _signed_in(school, chromium, complaints, dark=dark)
+    page = await visits(chromium, complaints)
+    await signs_in(page, "admin", at=f"{school.url}/office/reports")
     wrong: dict[str, list[str]] = {}
     for name in ("", *(f"/{report}?{RANGE}" for report in REPORTS)):
         await page.goto(f"{school.url}/office/reports{name}")
         if found := await axe.violations(page, axe_script):
             wrong[name] = found
-        await pictured(page, f"reports-{name.strip('/').partition('?')[0] or 'all'}-{'dark' if dark else 'light'}")
+        await pictured(page, f"reports-{name.strip('/').partition('?')[0] or 'all'}")
     assert wrong == {}
     assert complaints == []
 
 
 async def test_a_school_and_days_are_chosen_and_the_figure_follows(school: Server, chromium: Browser) -> None:
     complaints: list[str] = []
-    page = await _signed_in(school, chromium, complaints)
+    page = await visits(chromium, complaints)
+    await signs_in(page, "admin", at=f"{school.url}/office/reports")
     await page.get_by_role("link", name="Daily attendance").click()
     await page.get_by_label("School", exact=True).select_option("South")
     await page.get_by_label("First day").fill(str(DAYS[0]))
@@ -92,7 +77,8 @@ async def test_bars_have_the_colours_of_their_legend_and_texts_stay_in_the_figur
     school: Server, chromium: Browser
 ) -> None:
     complaints: list[str] = []
-    page = await _signed_in(school, chromium, complaints)
+    page = await visits(chromium, complaints)
+    await signs_in(page, "admin", at=f"{school.url}/office/reports")
     await page.goto(f"{school.url}/office/reports/ada-adm?{RANGE}")
     for kind in ("present", "rest"):
         bar = page.locator(f"svg rect.{kind}").first

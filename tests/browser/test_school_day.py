@@ -27,6 +27,7 @@ from tests.services.browsing import PASSWORD, PLUGINS
 from tests.services.front import CHEAP
 from tests.services.post_office import PostOffice, post_office
 from tests.services.server import Server, serving, settings_for
+from tests.services.visiting import signs_in
 
 Picture = Callable[[Page, str], Awaitable[None]]
 Launch = Callable[..., Awaitable[Browser]]
@@ -136,10 +137,7 @@ class Someone:
 
     async def signs_in(self, path: str) -> None:
         """Come to a page through the form."""
-        await self.goes_to(path)
-        await self.page.get_by_label("E-mail address").fill(f"{self.name}@example.org")
-        await self.page.get_by_label("Password").fill(PASSWORD)
-        await self.page.get_by_role("button", name="Sign in").click()
+        await signs_in(self.page, self.name, at=self.day.server.url + path)
         await expect(self.page.get_by_role("button", name="Sign out")).to_be_visible()
 
     async def goes_to(self, path: str) -> None:

@@ -11,13 +11,13 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 import homeroom_accounts
-from homeroom import Credentials, PasswordSet
 from homeroom.host import PluginsConfig
 from homeroom.store import migrate
 from tests.services import axe, camera, world
-from tests.services.browsing import PASSWORD, PLUGINS
+from tests.services.browsing import PLUGINS
 from tests.services.front import CHEAP
 from tests.services.server import Server, serving, settings_for
+from tests.services.visiting import may_sign_in, signs_in
 
 Picture = Callable[[Page, str], Awaitable[None]]
 NAMES = {"dan": "Dan Dan", "bob": "Bob Bob"}
@@ -35,11 +35,7 @@ async def school(sqlite_url: str) -> AsyncIterator[Server]:
     plugins = PluginsConfig(enabled=PLUGINS, sections={"accounts": CHEAP, "rotating_code": SLOW_CODES})
     async with serving(settings_for(sqlite_url, plugins=plugins)) as server:
         await server.district.store.write(world.build)
-        for user in ("dan", "bob"):
-            given = Credentials(kind="password", fields={"email": f"{user}@example.org", "password": PASSWORD})
-            answer = await server.district.host.ask("accounts", "set_password", user_id=user, credentials=given)
-            assert answer is not None
-            assert answer.value == PasswordSet()
+        await may_sign_in(server, "dan", "bob")
         yield server
 
 
@@ -91,10 +87,7 @@ class Phone:
 
     async def signs_in(self, user: str, path: str = "/check-in") -> None:
         """Sign in by the form and wait until the service worker keeps the page."""
-        await self.page.goto(self.url + path)
-        await self.page.get_by_label("E-mail address").fill(f"{user}@example.org")
-        await self.page.get_by_label("Password").fill(PASSWORD)
-        await self.page.get_by_role("button", name="Sign in").click()
+        await signs_in(self.page, user, at=self.url + path)
         await expect(self.page.get_by_role("button", name="Sign out")).to_be_visible()
 
     async def is_ready(self) -> None:
@@ -220,6 +213,10 @@ async def test_a_code_typed_without_a_network_is_sent_when_it_is_back(
 
     await phone.shows("Waiting for review by your teacher. It was made without a network and sent later.")
     await expect(phone.page.get_by_role("heading", level=1)).to_have_text("The network is back")
+    back = phone.page.locator("#back[role=status]")
+    await expect(back).to_contain_text("Sent just now: 1. Still on this device: 0.")
+    await expect(back.get_by_role("link")).to_have_attribute("href", "/check-in")
+    await expect(phone.page.locator("[data-away]").first).to_be_hidden()
     await pictured(phone.page, "student-sent")
     record = (await teacher.has())["dan"]
     assert (record["status"], record["needs_review"]) == ("present", True)
@@ -403,11 +400,10 @@ async def test_the_pages_can_be_installed(phone: Phone) -> None:
     assert [one for one in found["installabilityErrors"] if one["errorId"] != "in-incognito"] == []
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 async def test_none_of_a_students_pages_shuts_anybody_out(
-    school: Server, chromium: Browser, axe_script: str, pictured: Picture, *, dark: bool
+    school: Server, chromium: Browser, axe_script: str, pictured: Picture
 ) -> None:
-    phone = await _phone(chromium, school, color_scheme="dark" if dark else "light")
+    phone = await _phone(chromium, school)
     teacher = Teacher(school, phone.page.context)
     await teacher.opens()
     wrong: dict[str, list[str]] = {}
@@ -415,7 +411,7 @@ async def test_none_of_a_students_pages_shuts_anybody_out(
     async def looks(name: str) -> None:
         if found := await axe.violations(phone.page, axe_script):
             wrong[name] = found
-        await pictured(phone.page, f"student-{name}-{'dark' if dark else 'light'}")
+        await pictured(phone.page, f"student-{name}")
 
     await phone.signs_in("dan")
     await phone.is_ready()

@@ -6,21 +6,21 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, expect
+from playwright.async_api import Browser, Page, expect
 
 import homeroom_accounts
-from homeroom import Credentials, PasswordSet
 from homeroom.attendance.marks import NewMark, mark
 from homeroom.host import PluginsConfig
 from homeroom.store import Transaction, migrate
 from homeroom.store import models as m
 from tests.services import axe, world
-from tests.services.browsing import PASSWORD, PLUGINS
+from tests.services.browsing import PLUGINS
 from tests.services.front import CHEAP
 from tests.services.server import Server, serving, settings_for
+from tests.services.visiting import may_sign_in, signs_in, visits
 
 Picture = Callable[[Page, str], Awaitable[None]]
 _MANY = 40
@@ -46,33 +46,8 @@ async def school(sqlite_url: str) -> AsyncIterator[Server]:
     plugins = PluginsConfig(enabled=PLUGINS, sections={"accounts": CHEAP})
     async with serving(settings_for(sqlite_url, plugins=plugins)) as server:
         await server.district.store.write(world.build)
-        for user in ("teacher_b", "teacher_parent"):
-            given = Credentials(kind="password", fields={"email": f"{user}@example.org", "password": PASSWORD})
-            answer = await server.district.host.ask("accounts", "set_password", user_id=user, credentials=given)
-            assert answer is not None
-            assert answer.value == PasswordSet()
+        await may_sign_in(server, "teacher_b", "teacher_parent")
         yield server
-
-
-async def _visits(chromium: Browser, complaints: list[str], *, dark: bool = False, script: bool = True) -> Page:
-    scheme: Literal["dark", "light"] = "dark" if dark else "light"
-    context = await chromium.new_context(color_scheme=scheme, java_script_enabled=script, reduced_motion="reduce")
-    page = await context.new_page()
-
-    def heard(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(message.text)
-
-    page.on("console", heard)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    return page
-
-
-async def _signs_in(page: Page, address: str, user: str = "teacher_b") -> None:
-    await page.goto(address)
-    await page.get_by_label("E-mail address").fill(f"{user}@example.org")
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Sign in").click()
 
 
 async def _marks(page: Page, student: str, status: str) -> None:
@@ -87,10 +62,10 @@ async def test_two_teachers_mark_one_roll_by_taps_and_neither_page_is_loaded_ane
     school: Server, chromium: Browser, pictured: Picture
 ) -> None:
     complaints: list[str] = []
-    desk, aide = [await _visits(chromium, complaints) for _ in range(2)]
+    desk, aide = [await visits(chromium, complaints, reduced_motion="reduce") for _ in range(2)]
     board = f"{school.url}/classes/biology"
-    await _signs_in(desk, board)
-    await _signs_in(aide, board, "teacher_parent")
+    await signs_in(desk, "teacher_b", at=board)
+    await signs_in(aide, "teacher_parent", at=board)
     for page in (desk, aide):
         await expect(page.locator("table.board[data-live]")).to_be_visible()
         await page.evaluate("window.same = true")
@@ -123,9 +98,9 @@ async def test_two_teachers_mark_one_roll_by_taps_and_neither_page_is_loaded_ane
 
 async def test_all_others_and_back_again_reach_the_other_board_at_once(school: Server, chromium: Browser) -> None:
     complaints: list[str] = []
-    desk, aide = [await _visits(chromium, complaints) for _ in range(2)]
-    await _signs_in(desk, f"{school.url}/classes/biology")
-    await _signs_in(aide, f"{school.url}/classes/biology", "teacher_parent")
+    desk, aide = [await visits(chromium, complaints, reduced_motion="reduce") for _ in range(2)]
+    await signs_in(desk, "teacher_b", at=f"{school.url}/classes/biology")
+    await signs_in(aide, "teacher_parent", at=f"{school.url}/classes/biology")
     await expect(aide.locator("table.board[data-live]")).to_be_visible()
     await desk.get_by_role("button", name="All others are present").click()
     await expect(_cell(aide, "dan")).to_have_text("present")
@@ -140,10 +115,10 @@ async def test_a_flag_that_comes_up_is_shown_with_its_reason_and_goes_when_it_is
     school: Server, chromium: Browser, pictured: Picture
 ) -> None:
     complaints: list[str] = []
-    desk, aide = [await _visits(chromium, complaints) for _ in range(2)]
+    desk, aide = [await visits(chromium, complaints, reduced_motion="reduce") for _ in range(2)]
     await school.district.store.write(_doubt)
-    await _signs_in(desk, f"{school.url}/classes/biology")
-    await _signs_in(aide, f"{school.url}/classes/biology", "teacher_parent")
+    await signs_in(desk, "teacher_b", at=f"{school.url}/classes/biology")
+    await signs_in(aide, "teacher_parent", at=f"{school.url}/classes/biology")
     await expect(aide.locator("#flags")).to_contain_text("outside the fence")
     await expect(aide.locator("table.board[data-live]")).to_be_visible()
     await pictured(desk, "board-flags")
@@ -176,8 +151,8 @@ def _doubt(tx: Transaction) -> None:
 
 
 async def test_a_session_that_has_ended_is_told_when_a_mark_is_sent(school: Server, chromium: Browser) -> None:
-    desk = await _visits(chromium, [])
-    await _signs_in(desk, f"{school.url}/classes/biology")
+    desk = await visits(chromium, [], reduced_motion="reduce")
+    await signs_in(desk, "teacher_b", at=f"{school.url}/classes/biology")
     await expect(desk.locator("table.board[data-live]")).to_be_visible()
     await desk.context.clear_cookies()
     await _marks(desk, "dan", "tardy")
@@ -189,8 +164,8 @@ async def test_the_projector_counts_down_and_nothing_jumps(
     school: Server, chromium: Browser, pictured: Picture
 ) -> None:
     complaints: list[str] = []
-    desk = await _visits(chromium, complaints)
-    await _signs_in(desk, f"{school.url}/classes/biology")
+    desk = await visits(chromium, complaints, reduced_motion="reduce")
+    await signs_in(desk, "teacher_b", at=f"{school.url}/classes/biology")
     await desk.get_by_role("button", name="Close the roll").click()
     await desk.get_by_role("button", name="Open check-in").click()
     await desk.get_by_role("link", name="Show the code").click()
@@ -209,29 +184,28 @@ async def test_the_projector_counts_down_and_nothing_jumps(
 
 
 async def test_without_a_script_the_roll_is_taken_all_the_same(school: Server, chromium: Browser) -> None:
-    desk = await _visits(chromium, [], script=False)
-    await _signs_in(desk, f"{school.url}/classes/biology")
+    desk = await visits(chromium, [], scripts=False)
+    await signs_in(desk, "teacher_b", at=f"{school.url}/classes/biology")
     await _marks(desk, "dan", "absent")
     await expect(_cell(desk, "dan")).to_have_text("absent")
     await desk.get_by_role("button", name="Undo").wait_for(state="detached")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 async def test_no_page_of_the_teachers_shuts_anybody_out(
-    school: Server, chromium: Browser, axe_script: str, pictured: Picture, *, dark: bool
+    school: Server, chromium: Browser, axe_script: str, pictured: Picture
 ) -> None:
     complaints: list[str] = []
     wrong: dict[str, list[str]] = {}
-    desk = await _visits(chromium, complaints, dark=dark)
-    sub = await _visits(chromium, complaints, dark=dark)
+    desk = await visits(chromium, complaints, reduced_motion="reduce")
+    sub = await visits(chromium, complaints, reduced_motion="reduce")
 
     async def looks(page: Page, name: str) -> None:
         if found := await axe.violations(page, axe_script):
             wrong[name] = found
-        await pictured(page, f"{name}-{'dark' if dark else 'light'}")
+        await pictured(page, name)
 
     await school.district.store.write(_doubt)
-    await _signs_in(desk, f"{school.url}/classes")
+    await signs_in(desk, "teacher_b", at=f"{school.url}/classes")
     await desk.goto(f"{school.url}/classes/biology")
     for summary in await desk.locator("summary").all():
         await summary.click()
@@ -269,9 +243,9 @@ async def test_how_soon_a_board_of_forty_shows_a_mark_on_a_slow_machine(
 
     await school.district.store.write(fill)
     complaints: list[str] = []
-    desk = await _visits(chromium, complaints)
+    desk = await visits(chromium, complaints, reduced_motion="reduce")
     await desk.add_init_script(_WATCH)
-    await _signs_in(desk, f"{school.url}/classes/biology")
+    await signs_in(desk, "teacher_b", at=f"{school.url}/classes/biology")
     await expect(desk.locator("table.board[data-live]")).to_be_visible()
     throttle = await desk.context.new_cdp_session(desk)
     await throttle.send("Emulation.setCPUThrottlingRate", {"rate": 4})

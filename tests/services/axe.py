@@ -10,9 +10,10 @@ from tests.services import npm
 from tests.services.run import once
 
 PACKAGE = "axe-core@4.11.0"
-_RUN = """async () => (await axe.run(document, {
-    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-  })).violations.map((one) => `${one.id}: ${one.help} (${one.nodes.map((node) => node.html).join("; ")})`)"""
+_ALL = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_CONTRAST = {"type": "rule", "values": ["color-contrast"]}
+_RUN = """async (which) => (await axe.run(document, {runOnly: which})).violations
+  .map((one) => `${one.id}: ${one.help} (${one.nodes.map((node) => node.html).join("; ")})`)"""
 
 
 def source() -> str:
@@ -22,7 +23,14 @@ def source() -> str:
 
 
 async def violations(page: Page, script: str) -> list[str]:
-    """What is wrong with the page as it stands, each with the elements."""
+    """What is wrong with the page as it stands, each with the elements: all of it in light, the contrast in dark too.
+
+    Only colours differ between the two, so the page is neither loaded anew nor searched for the rest again.
+    """
     await page.evaluate(script)
-    found: list[str] = await page.evaluate(_RUN)
-    return found
+    await page.emulate_media(color_scheme="light")
+    found: list[str] = await page.evaluate(_RUN, _ALL)
+    await page.emulate_media(color_scheme="dark")
+    dark: list[str] = await page.evaluate(_RUN, _CONTRAST)
+    await page.emulate_media(color_scheme="light")
+    return [*found, *(f"in dark: {one}" for one in dark)]

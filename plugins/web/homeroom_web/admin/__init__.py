@@ -13,6 +13,7 @@ from homeroom_web.admin import (
     jobs,
     keeping,
     messages,
+    officials,
     plugin_settings,
     plugins,
     rules,
@@ -26,7 +27,7 @@ from homeroom_web.admin import (
 from homeroom_web.pages import Pages
 
 _SYNC = (sync, sync_runs, sync_conflicts, sync_rows, sync_attendance)
-_LAW = (compliance, cases, keeping, incidents, audit)
+_LAW = (compliance, officials, cases, keeping, incidents, audit)
 
 
 def add_routes(blueprint: Blueprint, pages: Pages) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from quart import Blueprint, Response
 
 from homeroom_web.admin.common import page, schools_of
+from homeroom_web.admin.officials import channels_without
 from homeroom_web.asking import beside_form, link, part, tried
 from homeroom_web.forms import chosen, filled, given, number
 from homeroom_web.pages import Pages, go
@@ -43,6 +44,7 @@ def _add_lists(blueprint: Blueprint, pages: Pages) -> None:
             messages=found["items"],
             wanted=wanted,
             schools=schools,
+            without=await channels_without(visitor, pages),
             channels=sorted({one["channel"] for school in schools for one in school["channels"]}),
             older=found["next"] and link("/admin/messages", {**wanted, "cursor": found["next"]}),
         )

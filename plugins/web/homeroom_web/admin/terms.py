@@ -91,6 +91,14 @@ CASE_STATES: Mapping[str, str] = {
     "ended": to_say("ended"),
     "destroyed": to_say("data destroyed"),
 }
+RECORDS: Mapping[str, str] = {
+    "attendance": to_say("Attendance"),
+    "roster": to_say("Names, classes and grades"),
+    "contact": to_say("Addresses and phone numbers"),
+    "messages": to_say("Messages to families"),
+    "all": to_say("Everything"),
+}
+"""Kinds of record that a vendor may be given."""
 READ_KINDS: Mapping[str, str] = {
     "read": to_say("read"),
     "hand_out": to_say("handed out"),

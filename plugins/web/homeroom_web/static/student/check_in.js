@@ -5,6 +5,8 @@ const place = document.getElementById("waiting");
 const words = Object.fromEntries(
   [...document.getElementById("check-in-words").content.querySelectorAll("[data-word]")].map((one) => [one.dataset.word, one.textContent]),
 );
+let sent = 0;
+let wasAway = false;  // whether this page has seen the network come back
 const outcomes = [];  // told once and gone from the device, so they stay on the page until it is left
 let turn = Promise.resolve();
 const isShell = !place.hasAttribute("data-person");
@@ -54,7 +56,7 @@ async function show(why) {
   const parts = [];
   for (const entry of await checkIns.all()) {
     if (entry.owner && entry.owner !== me) continue;
-    if (entry.told) { outcomes.push(...outcome(entry)); await checkIns.remove(entry); }
+    if (entry.told) { sent += entry.told.outcome === "too-old" ? 0 : 1; outcomes.push(...outcome(entry)); await checkIns.remove(entry); }
     else if (!entry.owner && place.dataset.person) parts.push(...unclaimed(entry));
     else parts.push(line(say("kept", entry.occurred_at), "outcome"));
   }
@@ -67,13 +69,32 @@ async function show(why) {
     parts.push(row);
   }
   if (why === "later") parts.push(line(words.later));
-  if (isShell && outcomes.length) document.querySelector("h1").textContent = words.back;
   place.replaceChildren(...outcomes, ...parts);
+}
+
+// On the page for no network: that there is one again, what was sent and what still waits, and the way on.
+async function tellBack(why) {
+  const back = document.getElementById("back");
+  if (!back) return;
+  const isBack = why !== "offline" && (outcomes.length > 0 || wasAway && navigator.onLine);
+  for (const one of document.querySelectorAll("[data-away]")) one.hidden = isBack;
+  if (!isBack) return back.replaceChildren();
+  const me = await checkIns.person();
+  const left = (await checkIns.all()).filter((entry) => !entry.told && (!entry.owner || entry.owner === me)).length;
+  document.querySelector("h1").textContent = words.back;
+  const link = document.createElement("a");
+  link.href = "/check-in";
+  link.textContent = words.onward;
+  const row = document.createElement("p");
+  row.append(link);
+  back.replaceChildren(line(words["is-back"].replace("{sent}", sent).replace("{left}", left)), row);
 }
 
 async function sendAndShow() {
   await show();
-  await show(await checkIns.send());
+  const why = await checkIns.send();
+  await show(why);
+  await tellBack(why);
 }
 
 const refresh = () => (turn = turn.then(sendAndShow).catch(() => {}));  // one after the other
@@ -112,7 +133,7 @@ for (const form of document.querySelectorAll("form[data-check-in]")) {
     keep(new FormData(form)).then(() => form.reset());
   });
 }
-addEventListener("online", refresh);
+addEventListener("online", () => { wasAway = true; refresh(); });
 
 const scanner = document.getElementById("scanner");
 if (scanner && navigator.mediaDevices?.getUserMedia) {
