@@ -15,7 +15,7 @@ from tests.services.served import Served, served
 
 PATH = "/admin/compliance/officials"
 SMTP: dict[str, Any] = {"host": "127.0.0.1", "port": 9, "from_email": "school@example.org", "security": "none"}
-LACKING = "none of them is in the register"
+LACKING = "does not list them for messages"
 
 
 @pytest.fixture
@@ -56,9 +56,14 @@ async def test_a_channel_without_an_entry_is_named_until_it_has_one(api: Served)
     assert LACKING in (await desk.get("/admin/messages")).text
 
 
-async def test_an_entry_that_has_not_begun_does_not_count(api: Served) -> None:
+@pytest.mark.parametrize("lacks", [{"begins_on": "2199-01-01"}, {"categories": "attendance"}])
+async def test_an_entry_that_has_not_begun_or_is_not_for_messages_does_not_count(
+    api: Served, lacks: dict[str, str]
+) -> None:
     desk = await signed_in(api, "admin")
-    assert "not begun" in (await desk.post(PATH, **entry(begins_on="2199-01-01"))).text
+    entered = await desk.post(PATH, **entry(**lacks))
+    assert "<bdi>plugin:smtp</bdi>" in entered.text
+    assert ("not begun" in entered.text) is ("begins_on" in lacks)
     assert LACKING in (await desk.get("/admin/messages")).text
 
 

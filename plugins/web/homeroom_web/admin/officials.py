@@ -49,7 +49,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
 
 
 async def channels_without(visitor: Visitor, pages: Pages) -> list[str]:
-    """The plugins that deliver messages and have no entry today, for whom may see them; none where the law is off."""
+    """The plugins that deliver messages and may be given none today, for whom may see it; none where no law is on."""
     if not visitor.has("district_admin"):
         return []
     try:
@@ -59,7 +59,7 @@ async def channels_without(visitor: Visitor, pages: Pages) -> list[str]:
             raise
         return []
     today = pages.services.today().isoformat()
-    known = {one["recipient"] for one in found if _in_force(one, today)}
+    known = {one["recipient"] for one in found if _in_force(one, today) and _gets_messages(one)}
     plugins = (await visitor.get("/plugins/"))["plugins"]
     sending = [one["name"] for one in plugins if one["enabled"] and "deliver" in one["hooks"]]
     return [name for name in sending if f"plugin:{name}" not in known]
@@ -68,3 +68,7 @@ async def channels_without(visitor: Visitor, pages: Pages) -> list[str]:
 def _in_force(one: dict[str, Any], today: str) -> bool:
     begun, ends = one["begins_on"] <= today, one["ends_on"]
     return bool(begun and not one["ended_at"] and (ends is None or ends > today))
+
+
+def _gets_messages(one: dict[str, Any]) -> bool:
+    return not {"messages", "all"}.isdisjoint(one["categories"])
