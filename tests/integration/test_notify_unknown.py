@@ -101,6 +101,14 @@ async def test_a_vendor_that_cannot_tell_is_asked_less_and_less_often_and_nothin
     check(families.store)
 
 
+async def test_a_question_that_was_put_off_while_the_clock_was_ahead_is_asked_now(families: Families) -> None:
+    await unclear(families)
+    families.set(m.Notification, {"due_at": now_utc() + timedelta(hours=2)}, m.Notification.state == "unknown")
+    families.vendor.knows = lambda _message: HAS_IT
+    await families.tick()
+    assert one(families).state == "accepted"
+
+
 async def test_after_two_days_nobody_is_asked_any_more_and_it_stays_unknown(families: Families) -> None:
     await unclear(families)
     await families.move(60 * 48 + 1)

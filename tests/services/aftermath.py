@@ -49,7 +49,7 @@ class Aftermath:
         self._store = store
         self._seen = seen
 
-    async def settle(self, seconds: float = 60) -> None:
+    async def settle(self, seconds: float = 150) -> None:
         """Return when every queue is empty. Raises AssertionError with what is left."""
         left: Any = None
         with contextlib.suppress(TimeoutError):
@@ -188,6 +188,7 @@ def _told(connection: Connection) -> Counter[str]:
 def _what_waits(connection: Connection) -> dict[str, Any]:
     return {
         "messages": Counter(connection.sql("SELECT state, reason FROM notifications")),
+        "unknown": connection.sql("SELECT asked, due_at FROM notifications WHERE state = 'unknown' LIMIT 5"),
         "marks": Counter(connection.sql("SELECT state, error FROM outgoing_marks")),
         "cursors": json.dumps(connection.sql("SELECT consumer, position, error, retry_at FROM cursors")),
         "leases": json.dumps(connection.sql("SELECT name, holder, until FROM leases")),

@@ -99,7 +99,7 @@ def _hurry() -> None:
     from homeroom import consumers, jobs
     from homeroom.attendance_out import batches, drain, runner
     from homeroom.host import breaker
-    from homeroom.notify import delivery, judging, notifier, standing
+    from homeroom.notify import clocks, delivery, judging, notifier, standing
     from homeroom.runs import scheduler
     from homeroom.store import leases
 
@@ -122,6 +122,7 @@ def _hurry() -> None:
     ):
         for name in names:
             vars(module)[name] /= 10
+    clocks.ASK_EVERY = 9.0  # a hundredth: it is what the storm's end waits for
     rest = breaker.Breaker.__init__.__kwdefaults__
     assert rest is not None
     rest["rest"] /= 10

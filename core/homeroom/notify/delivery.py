@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import structlog
 
 from homeroom.host.threads import THREADS
-from homeroom.notify import claims, outcomes
+from homeroom.notify import claims, clocks, outcomes
 from homeroom.notify.claims import Claimed
 from homeroom.notify.outcomes import Answer
 from homeroom.notify.unknown import Asked, asked_about, orphans, overdue
@@ -32,7 +32,6 @@ _FRESH = 30.0  # seconds after the claim in which a message may still be begun; 
 _RESTS = timedelta(seconds=30)  # of a channel whose vendor asks for time without saying how much
 _LONGEST_REST = timedelta(minutes=15)
 _IN_VAIN = 3  # tries in a row that its vendor puts off, before the whole channel rests
-_ASK_EVERY = 900.0
 _ASKED_AT_ONCE = 4
 _NOT_CHECKED = "denied: access could not be checked"
 _LOOK_AGAIN = timedelta(minutes=1)
@@ -230,7 +229,7 @@ class Delivery:
         async with self._questions:
             plugin, said = await self._found(one)
         after = self._settings.notify.ask_after_seconds
-        wait = min(after * 2 ** min(one.asked + 1, 10), _ASK_EVERY)
+        wait = min(after * 2 ** min(one.asked + 1, 10), clocks.ASK_EVERY)
         settle = partial(
             outcomes.found,
             settings=self._settings,

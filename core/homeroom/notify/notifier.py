@@ -107,8 +107,8 @@ class Notifier:
         """Judge whatever is due; gives how long to wait for more, in seconds, or None when it is another's turn."""
         if not await self._mine():
             return None
-        if await self._store.read(clocks.are_wrong):
-            await self._store.write(clocks.put_right)
+        if await self._store.read(partial(clocks.are_wrong, settings=self._settings)):
+            await self._store.write(partial(clocks.put_right, settings=self._settings))
             self._work.set()
         on = await self._store.read(lambda c: rules(c, enabled=True))
         courtesy = Courtesy(self._store)
