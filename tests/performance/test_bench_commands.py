@@ -153,6 +153,8 @@ def test_everybody_who_comes_at_the_bell_is_there_once_and_every_board_is_right(
     setup = found["setup"]
     assert setup["p99_ms"] >= found["p95_ms"] >= found["p50_ms"] > 0
     assert setup["board_p99_ms"] >= setup["board_p50_ms"] > 0
+    assert setup["p99_ms"] >= setup["mean_ms"] > 0
+    assert 0 < setup["statements_within_100_ms"] <= 1
     assert min(setup["cpu_us"], setup["baseline_cpu_us"], setup["memory_mib"]) > 0
 
 

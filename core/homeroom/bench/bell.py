@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import statistics
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from tempfile import TemporaryDirectory
 from homeroom.bench import bell_client
 from homeroom.bench.checkin import Shot, count, shots_of
 from homeroom.bench.crowd import teachers_of
+from homeroom.bench.exchange import HOST
 from homeroom.bench.outcome import Outcome, machine, neat, percentile
 from homeroom.bench.processes import (
     BenchFailed,
@@ -76,6 +78,7 @@ def run(
             sides = [bell_client.Rung(**one) for one in run_client(bell_client.__name__, plan, heard)]
             used = (bare.cpu_seconds() - begun[0], real.cpu_seconds() - begun[1])
             memory.append(real.memory_mib())
+            within = _statements_within(0.1, real.port)
         theirs, ours = sides
         answered = {(plan.sides[1].arrivals[n].session_id, plan.sides[1].arrivals[n].student_id) for n in ours.good}
         with here.store() as store:
@@ -90,10 +93,24 @@ def run(
         "boards": boards,
         "cpu_us": neat(used[1] * 1e6 / max(1, len(ours.good))),
         "baseline_cpu_us": neat(used[0] * 1e6 / max(1, len(theirs.good))),
+        "statements_within_100_ms": neat(within),
         "memory_mib": neat(max(memory)),
         "memory_at_start_mib": neat(memory[0]),
     }
     return _outcome(ours, theirs, kept, setup)
+
+
+def _statements_within(seconds: float, port: int) -> float:
+    """Which share of the database's statements took no longer, as the server's own figures tell."""
+    from urllib.request import urlopen
+
+    from prometheus_client.parser import text_string_to_metric_families
+
+    with urlopen(f"http://{HOST}:{port}/metrics", timeout=10) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+        samples = [one for family in families if family.name == "homeroom_database_seconds" for one in family.samples]
+    soon = sum(one.value for one in samples if one.labels.get("le") == str(seconds))
+    return soon / max(1, sum(one.value for one in samples if one.name.endswith("_count")))
 
 
 def _plan(
@@ -152,6 +169,7 @@ def _outcome(
         doubled=kept[1] + ours.doubled,
         setup={
             **setup,
+            "mean_ms": neat(statistics.fmean(ms)),
             "p99_ms": neat(percentile(ms, 0.99)),
             "baseline_p50_ms": neat(percentile(bare_ms, 0.5)),
             "baseline_p99_ms": neat(percentile(bare_ms, 0.99)),
