@@ -64,7 +64,7 @@ async def _blow(there: Deployment, plan: list[Fault]) -> Seen:
     ]
     seen = Seen(storms=storms, boards=boards)
     async with _beside(*(board.watch() for board in boards), _read(there, seen)):
-        await until(lambda: all(board.hellos for board in boards), 30)
+        await until(lambda: all(board.hellos for board in boards), 120)
         strikes = asyncio.create_task(_strike(there, plan, storms))
         await asyncio.gather(*(_first_hour(there, storm) for storm in storms), strikes)
         aftermath_by = time.monotonic() + 30
@@ -85,7 +85,7 @@ async def _strike(there: Deployment, plan: list[Fault], storms: list[Storm]) -> 
     making = Faults(there)
     for number, fault in enumerate(plan):
         due = (number + 1) * everybody // (len(plan) + 2)
-        await until(lambda many=due: sum(storm.checked_in for storm in storms) >= many, 60)  # type: ignore[misc]
+        await until(lambda many=due: sum(storm.checked_in for storm in storms) >= many, 180)  # type: ignore[misc]
         await making.strike(fault)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-_START_SECONDS = 40
+_START_SECONDS = 120
 _LOOK_SECONDS = 0.02
 
 
@@ -69,7 +69,7 @@ class Daemon:
 
     def start(self) -> None:
         """Start it, again and again where it ends, until it does its work. Raises AssertionError when it never does."""
-        deadline = time.monotonic() + _START_SECONDS
+        deadline, seen = time.monotonic() + _START_SECONDS, 0
         with self._gate:
             while True:
                 if not self.lives:
