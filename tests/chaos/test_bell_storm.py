@@ -67,7 +67,7 @@ async def _blow(there: Deployment, plan: list[Fault]) -> Seen:
         await until(lambda: all(board.hellos for board in boards), 120)
         strikes = asyncio.create_task(_strike(there, plan, storms))
         await asyncio.gather(*(_first_hour(there, storm) for storm in storms), strikes)
-        aftermath_by = time.monotonic() + 30
+        aftermath_by = time.monotonic() + 120
         with contextlib.suppress(TimeoutError):
             await until(lambda: _all_shown(there, boards), aftermath_by - time.monotonic())
     return seen
