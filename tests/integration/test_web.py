@@ -69,7 +69,10 @@ async def test_a_wrong_password_is_said_and_the_address_stays(api: Served) -> No
     assert (page.value("email"), page.value("next")) == ("ann@example.org", "/days")
 
 
-_ELSEWHERE = ["https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)"]
+_ELSEWHERE = [
+    *("https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)"),
+    *("/\t\\evil.example", "/\n/evil.example", "/\r\\evil.example", "/x\\..\\evil.example"),
+]
 
 
 @pytest.mark.parametrize("onward", _ELSEWHERE)

@@ -163,9 +163,13 @@ def go(path: str) -> Response:
 
 
 def is_ours(path: str) -> bool:
-    """Whether a link leads to a page of ours and nowhere else."""
+    """Whether a link leads to a page of ours and nowhere else.
+
+    Browsers take a backslash for a slash and leave out tabs and line breaks, so that these may make a host of a path.
+    """
     parts = urlsplit(path)
-    return not parts.scheme and not parts.netloc and path.startswith("/") and not path.startswith(("//", "/\\"))
+    is_path = not parts.scheme and not parts.netloc and path.startswith("/") and not path.startswith("//")
+    return is_path and path.isprintable() and "\\" not in path
 
 
 def _is_from_us() -> bool:
