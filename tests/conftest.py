@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from homeroom.store import Store
@@ -88,6 +89,13 @@ def _ran_on(request: pytest.FixtureRequest, service: str) -> None:
 def _missing(request: pytest.FixtureRequest, reason: run.NotHere) -> None:
     request.node.user_properties.append(("missing", str(reason)))
     pytest.skip(str(reason))
+
+
+@pytest.fixture(autouse=True)
+def logs_as_delivered() -> Iterator[None]:
+    """An application sets up the process's logging; the next test finds it as structlog has it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from homeroom.custody import StoredCustody
 from homeroom.entrance import StoredEntrance
 from homeroom.figures import StoredFigures
 from homeroom.host import Host, PluginsConfig, SettingsDesk
+from homeroom.host.answers import describe
 from homeroom.jobs import Jobs
 from homeroom.last_hour import History, Load
 from homeroom.limits import MemoryLimiter
@@ -177,6 +178,8 @@ class District:
                 await self.host.follow()
             except StoreError as exc:
                 log.warning("switches_not_read", reason=str(exc))
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the next look may succeed
+                log.error("switches_not_followed", error=describe(exc))
 
     async def _mount_all(self) -> None:
         for name in self.host.implementers("routes"):

@@ -56,25 +56,29 @@ class Morning:
     reads: int = 0
     failed: list[str] = field(default_factory=list)
     over: bool = False
+    all_in: bool = False
 
     async def pass_by(self) -> None:
         """Until `over` is set and then until everybody has checked in."""
         async with httpx2.AsyncClient(base_url=self.url, timeout=20) as client:
-            teaching = asyncio.create_task(self._teach(client))
+            teaching = asyncio.gather(self._show(client), self._look(client))
             await until(lambda: bool(self.code), SECONDS)
             waiting = iter(self.tokens.items())
             await asyncio.gather(*(self._come(client, waiting) for _ in range(4)))
-            self.over = True
+            self.over = self.all_in = True
             await teaching
 
-    async def _teach(self, client: httpx2.AsyncClient) -> None:
-        while not self.over:
+    async def _show(self, client: httpx2.AsyncClient) -> None:
+        while not self.all_in:
             shown = await self._ask(client, "GET", f"/api/v1/sessions/{SESSION}/challenge", self.teacher, 200)
             self.code = shown.get("code", self.code)
-            for _ in range(10):
-                await self._ask(client, "GET", f"/api/v1/classes/{CLASS}", self.teacher, 200)
-                self.reads += 1
-                await asyncio.sleep(0.03)
+            await asyncio.sleep(0.3)
+
+    async def _look(self, client: httpx2.AsyncClient) -> None:
+        while not self.over:
+            await self._ask(client, "GET", f"/api/v1/classes/{CLASS}", self.teacher, 200)
+            self.reads += 1
+            await asyncio.sleep(0.03)
 
     async def _come(self, client: httpx2.AsyncClient, waiting: Any) -> None:
         for student, token in waiting:
