@@ -50,5 +50,6 @@ async def _fetch(port: int, teacher: Teacher, codes: dict[str, bytes]) -> dateti
 async def _keep(port: int, teacher: Teacher, codes: dict[str, bytes], expires: datetime) -> None:
     while True:
         await asyncio.sleep(max(0.1, (expires - datetime.now(UTC)).total_seconds()))
-        with contextlib.suppress(OSError, TimeoutError):  # a code is good for a step more; the next turn tries again
+        # A code is good for a step more; a screen that got none at a busy moment asks again.
+        with contextlib.suppress(OSError, TimeoutError, CannotMeasure):
             expires = await _fetch(port, teacher, codes)
