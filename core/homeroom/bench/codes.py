@@ -15,6 +15,9 @@ from homeroom.bench.exchange import CannotMeasure, ask, request
 PLACEHOLDER = b"######"
 """Stands in a prepared request where the code goes; as long as a code, so that lengths stay right."""
 
+_TRIES = 5
+_BETWEEN = 1.0  # seconds
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Teacher:
@@ -28,7 +31,7 @@ class Teacher:
 async def shown(port: int, teachers: list[Teacher]) -> AsyncIterator[Mapping[str, bytes]]:
     """The current code of each session by its id, kept current until the end."""
     codes: dict[str, bytes] = {}
-    expiries = [await _fetch(port, teacher, codes) for teacher in teachers]
+    expiries = [await _first(port, teacher, codes) for teacher in teachers]
     tasks = [asyncio.create_task(_keep(port, t, codes, e)) for t, e in zip(teachers, expiries, strict=True)]
     try:
         yield codes
@@ -36,6 +39,15 @@ async def shown(port: int, teachers: list[Teacher]) -> AsyncIterator[Mapping[str
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _first(port: int, teacher: Teacher, codes: dict[str, bytes]) -> datetime:
+    """The first code of a session, for which a screen asks a few times. Raises CannotMeasure when there is none."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(OSError, TimeoutError, CannotMeasure):
+            return await _fetch(port, teacher, codes)
+        await asyncio.sleep(_BETWEEN)
+    return await _fetch(port, teacher, codes)
 
 
 async def _fetch(port: int, teacher: Teacher, codes: dict[str, bytes]) -> datetime:
