@@ -138,8 +138,8 @@ async def build(config: Path, database_url: str) -> Bell:
 
 
 def _before_the_bell(tx: Transaction, settings: Settings) -> Bell:
-    for kind, of in (("absence", {"of": "class", "delay_minutes": 0, "latest": "00:00", "until": "23:59"}),):
-        add_rule(tx, new_id(), draft(kind, of, title="Absence from a class"))
+    of_class = {"of": "class", "delay_minutes": 0, "latest": "00:00", "until": "23:59"}
+    add_rule(tx, new_id(), draft("absence", of_class, title="Absence from a class"))
     for plugin in ("twilio", "powerschool"):
         officials.add(tx, _official(plugin))
     rooms = _rooms(tx)

@@ -98,9 +98,8 @@ class Faults:
         await asyncio.to_thread(worker.start)
 
     async def _web_worker_killed(self, fault: Fault) -> None:
-        workers = self._there.server.workers()
-        if workers:
-            workers[len(fault.way) % len(workers)].kill()
+        for worker in self._there.server.workers()[:1]:
+            worker.kill()
         await asyncio.sleep(fault.seconds)
 
     async def _server_frozen(self, fault: Fault) -> None:

@@ -36,7 +36,6 @@ _EMPTY = f"""
 DO $$
 DECLARE
   one record;
-  is_used boolean;
 BEGIN
   FOR one IN SELECT oid, oid::regclass AS name, relname FROM pg_class
     WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> '{_LEDGER}'

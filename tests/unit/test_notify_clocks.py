@@ -10,6 +10,18 @@ from tests.services.families import Families
 from tests.services.outbox import absent, due_in, one
 
 
+async def marked_ahead(families: Families, *, delay_minutes: int) -> None:
+    """A roll that was taken while the clock was two hours ahead, as it still is."""
+    families.rule("absence", delay_minutes=delay_minutes)
+    families.student("ann", "ann_mother")
+    families.student("bo", "bo_mother")
+    await families.tick()
+    families.clock.shift(timedelta(hours=2))
+    session = families.open()
+    families.mark(session, ann="absent", bo="present")
+    families.close(session)
+
+
 async def test_what_was_put_off_by_a_clock_that_was_ahead_waits_no_longer_than_it_was_meant_to(
     families: Families,
 ) -> None:
@@ -24,14 +36,7 @@ async def test_what_was_put_off_by_a_clock_that_was_ahead_waits_no_longer_than_i
 
 
 async def test_a_case_keeps_its_delay_whatever_the_clock_said(families: Families) -> None:
-    families.rule("absence", delay_minutes=15)
-    families.student("ann", "ann_mother")
-    families.student("bo", "bo_mother")
-    await families.tick()
-    families.clock.shift(timedelta(hours=2))
-    session = families.open()
-    families.mark(session, ann="absent", bo="present")
-    families.close(session)
+    await marked_ahead(families, delay_minutes=15)
     await families.notifier.look()
     families.clock.shift(timedelta(hours=-2))
     await families.tick()
@@ -50,14 +55,7 @@ async def test_a_message_that_waits_by_right_goes_on_waiting(families: Families)
 
 
 async def test_what_was_noted_while_the_clock_was_ahead_is_told_when_it_is_right_again(families: Families) -> None:
-    families.rule("absence", delay_minutes=0)
-    families.student("ann", "ann_mother")
-    families.student("bo", "bo_mother")
-    await families.tick()
-    families.clock.shift(timedelta(hours=2))
-    session = families.open()
-    families.mark(session, ann="absent", bo="present")
-    families.close(session)
+    await marked_ahead(families, delay_minutes=0)
     families.clock.shift(timedelta(hours=-2))
     await families.tick()
     assert one(families).state == "accepted"

@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import orjson
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from homeroom.bench.exchange import CannotMeasure, ask, request
 
 PLACEHOLDER = b"######"
 """Stands in a prepared request where the code goes; as long as a code, so that lengths stay right."""
 
-_TRIES = 5
-_BETWEEN = 1.0  # seconds
+_BUSY = (OSError, TimeoutError, CannotMeasure)
+_BETWEEN = 1.0  # seconds until a screen that got none asks again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +42,9 @@ async def shown(port: int, teachers: list[Teacher]) -> AsyncIterator[Mapping[str
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@retry(retry=retry_if_exception_type(_BUSY), stop=stop_after_attempt(5), wait=wait_fixed(_BETWEEN), reraise=True)
 async def _first(port: int, teacher: Teacher, codes: dict[str, bytes]) -> datetime:
     """The first code of a session, for which a screen asks a few times. Raises CannotMeasure when there is none."""
-    for _ in range(_TRIES - 1):
-        with contextlib.suppress(OSError, TimeoutError, CannotMeasure):
-            return await _fetch(port, teacher, codes)
-        await asyncio.sleep(_BETWEEN)
     return await _fetch(port, teacher, codes)
 
 
@@ -62,6 +60,7 @@ async def _fetch(port: int, teacher: Teacher, codes: dict[str, bytes]) -> dateti
 async def _keep(port: int, teacher: Teacher, codes: dict[str, bytes], expires: datetime) -> None:
     while True:
         await asyncio.sleep(max(0.1, (expires - datetime.now(UTC)).total_seconds()))
-        # A code is good for a step more; a screen that got none at a busy moment asks again.
-        with contextlib.suppress(OSError, TimeoutError, CannotMeasure):
+        try:
             expires = await _fetch(port, teacher, codes)
+        except _BUSY:  # a code is good for a step more
+            expires = datetime.now(UTC) + timedelta(seconds=_BETWEEN)
