@@ -11,10 +11,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from homeroom.store.errors import Refused
+from homeroom.store.errors import Refused, Unavailable
 from homeroom.types import AccessRequest, Outcome
 
-NOT_CHECKED = "Access could not be checked, so it is denied. Please tell your office."
+NOT_CHECKED = (
+    "Access could not be checked just now, so it is denied. Please try again; if it stays so, tell your office."
+)
 _NOT_ENTERED = "This could not be entered in the audit log, so it is not shown."
 _SHUT = "A plugin is handed nobody's data while it answers authorize or audit."
 
@@ -50,7 +52,10 @@ class Host(Protocol):
 
 
 async def ask(host: Host, access: AccessRequest) -> Granted:
-    """What plugins leave of a request. Raises Refused 403 when one denies it or cannot say; that is entered, too."""
+    """What plugins leave of a request. Raises Refused 403 when one denies it or cannot say; that is entered, too.
+
+    Raises Unavailable when one could not ask our own database.
+    """
     if not host.implements("authorize"):
         return Granted()
     basis: str | None = None
@@ -60,6 +65,8 @@ async def ask(host: Host, access: AccessRequest) -> Granted:
     for answer in await _asked(host, "authorize", request=access):
         if answer.error is not None:
             await denied(host, access, "not-checked")
+            if isinstance(answer.error, Unavailable):
+                raise answer.error
             raise Refused(403, "not-allowed", NOT_CHECKED)
         decision = answer.value
         lasting = lasting and decision is not None and decision.lasting

@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import websockets
 
+from homeroom import gate
 from homeroom.auth import sessions
 from homeroom.auth.tokens import AccessTokens, RefreshTokens
 from homeroom.settings import Settings
@@ -84,7 +85,7 @@ class Storm:
         if answer.status_code in (422, 429) and any(word in answer.text for word in self.again):
             self.code = "" if self.code == body["proof"]["code"] else self.code
             return False
-        if answer.status_code == 503:
+        if answer.status_code == 503 or gate.NOT_CHECKED in answer.text:
             return False
         if answer.status_code not in (200, 201):
             self.odd.append((answer.status_code, answer.text))

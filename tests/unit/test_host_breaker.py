@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from homeroom.hookspecs import Specs
-from homeroom.host.answers import WrongAnswer, checker, describe
+from homeroom.host.answers import TimedOut, WrongAnswer, checker, describe
 from homeroom.host.breaker import Breaker
 from homeroom.host.calls import Calls, Implementation
 from homeroom.host.threads import NoThreadFree, PluginThreads, TriedToExit
 from homeroom.host.watchdog import Watchdog
+from homeroom.store import Unavailable
 
 
 class Time:
@@ -149,6 +150,45 @@ async def test_the_watchdog_blames_no_plugin_for_what_others_block() -> None:
     await asyncio.sleep(0)
     watchdog.stop()
     assert found == [None]
+
+
+async def test_time_in_which_the_loop_does_not_come_round_is_not_held_against_a_hook() -> None:
+    async def hurry() -> int:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return 7
+
+    async def hold_up() -> None:
+        for _ in range(8):
+            time.sleep(0.05)  # noqa: ASYNC251 - the point
+            await asyncio.sleep(0)
+
+    holding = asyncio.create_task(hold_up())
+    [answer] = await Calls().ask([implementation(hurry)], 0.05, {})
+    await holding
+    assert (answer.value, answer.error) == (7, None)
+
+
+async def test_calls_that_are_late_together_count_once() -> None:
+    hanging = implementation(asyncio.Event().wait)
+    calls = Calls()
+    for state in ("closed", "closed", "open"):
+        late = await asyncio.gather(*(calls.ask([hanging], 0.05, {}) for _ in range(5)))
+        assert all(isinstance(answer.error, TimedOut) for [answer] in late)
+        assert hanging.breaker.state == state
+    await calls.end()
+
+
+async def test_our_own_database_is_not_held_against_a_plugin() -> None:
+    async def ask_it() -> None:
+        raise Unavailable("the database does not answer")
+
+    asking = implementation(ask_it)
+    for _ in range(5):
+        [answer] = await Calls().ask([asking], 5, {})
+        assert isinstance(answer.error, Unavailable)
+    assert asking.breaker.state == "closed"
+    assert asking.tally.errors == 5
 
 
 async def test_a_plain_hook_that_gives_an_awaitable_is_awaited() -> None:

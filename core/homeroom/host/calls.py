@@ -16,8 +16,11 @@ import structlog
 from homeroom.host.answers import HookFailed, Quarantined, TimedOut, describe
 from homeroom.host.breaker import Breaker
 from homeroom.host.threads import NoThreadFree, PluginThreads, TriedToExit
+from homeroom.store import Unavailable
 
 log = structlog.get_logger("homeroom.host")
+
+_LOOKS = 8  # within a deadline; time in which the event loop did not come round is not the plugin's, and does not count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,7 @@ class Implementation:
     check: Callable[[Any], None]
     breaker: Breaker
     tally: Tally = field(default_factory=Tally)
+    blamed_at: float = 0.0  # when something was last held against it, as `time.perf_counter` counts
     is_async: bool = field(init=False)
     name: str = field(init=False)
 
@@ -85,10 +89,11 @@ class Implementation:
 class _Call:
     """One implementation on its way."""
 
-    __slots__ = ("error", "implementation", "seconds", "task")
+    __slots__ = ("begun", "error", "implementation", "seconds", "task")
 
     def __init__(self, implementation: Implementation) -> None:
         self.implementation = implementation
+        self.begun = time.perf_counter()
         self.task: asyncio.Task[Any] | None = None
         self.error: BaseException | None = None
         self.seconds = 0.0
@@ -188,14 +193,19 @@ class Calls:
             implementation.breaker.succeeded()
             return Answer(plugin=implementation.plugin, value=task.result(), seconds=call.seconds)
         reason = implementation.describe(error)
-        self._blame(implementation, reason)
+        self._blame(call, error, reason)
         reached = not isinstance(error, NoThreadFree)
         return Answer(plugin=implementation.plugin, error=error, reason=reason, seconds=call.seconds, reached=reached)
 
-    def _blame(self, implementation: Implementation, text: str) -> None:
+    def _blame(self, call: _Call, error: BaseException, text: str) -> None:
+        implementation = call.implementation
         implementation.tally.last_error, implementation.tally.last_error_at = text, datetime.now(UTC)
         before = implementation.breaker.state
-        implementation.breaker.failed(text)
+        if isinstance(error, Unavailable) or (isinstance(error, TimedOut) and call.begun < implementation.blamed_at):
+            implementation.breaker.forget()  # our database is away; or one stall, which makes many calls late at once
+        else:
+            implementation.blamed_at = time.perf_counter()
+            implementation.breaker.failed(text)
         after = implementation.breaker.state
         event = "plugin_quarantined" if after == "open" and before != "open" else "plugin_failed"
         log.warning(event, plugin=implementation.plugin, hook=implementation.hook, error=text)
@@ -228,26 +238,32 @@ class Calls:
 
 
 async def _ended(tasks: list[asyncio.Task[Any]], deadline: float) -> None:
-    """Return when all of `tasks` have ended, or after `deadline` seconds.
+    """Return when all of `tasks` have ended, or after `deadline` seconds in which the event loop came round.
 
     `asyncio.wait` in fewer steps, for it is on the path of every check-in. Not `wait_for` or `timeout`: those wait for
     the task that they cancel, and a plugin may swallow the cancel.
     """
     loop = asyncio.get_running_loop()
     enough = loop.create_future()
-    left = len(tasks)
+    left, looks = len(tasks), _LOOKS
+    timer: asyncio.TimerHandle
 
     def ended(_task: asyncio.Task[Any]) -> None:
         nonlocal left
         left -= 1
-        if not left:
-            release()
+        release(done=not left)
 
-    def release() -> None:
-        if not enough.done():
+    def look() -> None:
+        nonlocal looks, timer
+        looks -= 1
+        timer = loop.call_later(deadline / _LOOKS, look)
+        release(done=not looks)
+
+    def release(*, done: bool) -> None:
+        if done and not enough.done():
             enough.set_result(None)
 
-    timer = loop.call_later(deadline, release)
+    timer = loop.call_later(deadline / _LOOKS, look)
     for task in tasks:
         task.add_done_callback(ended)
     try:
