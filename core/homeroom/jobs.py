@@ -18,6 +18,7 @@ import structlog
 from homeroom.attendance_out.senders import Senders
 from homeroom.consumers import Consumer, Host
 from homeroom.live.tail import Tail
+from homeroom.moments import WallClock
 from homeroom.notify import notifier
 from homeroom.notify.notifier import Notifier
 from homeroom.notify.troubles import note_quarantined
@@ -87,6 +88,7 @@ class Jobs:
         self._quarantined: dict[str, datetime] = {}
         self._task: asyncio.Task[None] | None = None
         self._last_tidy: float | None = None
+        self._wall_clock = WallClock()
         self._problem: str | None = None
         self._stands_back = False
 
@@ -135,6 +137,7 @@ class Jobs:
             await asyncio.sleep(_ROUND_SECONDS)
 
     async def _round(self) -> None:
+        await self._wall_clock.look(self._home.store)
         self._stands_back = await self._worker_lives()
         wanted = () if self._stands_back else self._home.host.implementers("consume")
         await self._end([name for name in self._consumers if name not in wanted])
