@@ -178,8 +178,16 @@ async def test_the_projector_counts_down_and_nothing_jumps(
     await expect(left).not_to_have_text(str(shown))
     assert int(await left.inner_text()) < shown
     assert [await desk.locator(place).bounding_box() for place in places] == before
-    await expect(desk.locator(".here")).to_have_text("0 of 2 are in")
+    here = desk.locator(".here")
+    await expect(here).to_have_text("0 of 2 are in")
     await pictured(desk, "screen-countdown")
+    roll = await desk.context.new_page()
+    await roll.goto(f"{school.url}/classes/biology")
+    await _marks(roll, "dan", "tardy")
+    await expect(here).to_have_text("1 of 2 are in")
+    await roll.get_by_role("button", name="Close the roll").click()
+    await expect(desk.get_by_text("This session is closed")).to_be_visible()
+    await expect(here).to_have_text("1 of 2 are in")
     assert complaints == []
 
 

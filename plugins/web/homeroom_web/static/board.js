@@ -6,8 +6,6 @@ const flags = document.getElementById("flags");
 const words = Object.fromEntries(
   [...document.getElementById("words").content.querySelectorAll("[data-word]")].map((one) => [one.dataset.word, one.textContent]),
 );
-let cursor = null;
-let pause = 500;
 let looking = null;
 
 function mark(row) {
@@ -42,7 +40,6 @@ function look() {
 }
 
 function take(message) {
-  if (message.cursor) cursor = message.cursor;
   const here = message.session_id === board.dataset.session;
   if (message.type === "hello") {
     if ((message.session?.id ?? "") !== board.dataset.session && message.session) return location.reload();
@@ -57,22 +54,9 @@ function take(message) {
   count();
 }
 
-async function listen() {
-  const answer = await fetch("/ticket", { method: "POST", redirect: "error" });
-  if (!answer.ok) throw new Error("no ticket");
-  const address = new URL(`/ws/class/${board.dataset.class}`, location.href);
-  address.protocol = address.protocol.replace("http", "ws");
-  address.searchParams.set("ticket", await answer.text());
-  if (cursor) address.searchParams.set("after", cursor);
-  const socket = new WebSocket(address);
-  socket.onopen = () => { pause = 500; board.dataset.live = "yes"; };
-  socket.onmessage = (event) => take(JSON.parse(event.data));
-  socket.onclose = () => { delete board.dataset.live; again(); };
-}
-
-function again() {
-  setTimeout(() => listen().catch(again), pause);
-  pause = Math.min(pause * 2, 30000);
+function live(open) {
+  if (open) board.dataset.live = "yes";
+  else delete board.dataset.live;
 }
 
 async function send(form, button) {
@@ -96,4 +80,4 @@ board.addEventListener("submit", (event) => {
   send(event.target, event.submitter);
 });
 
-listen().catch(again);
+follow(board.dataset.class, take, live);

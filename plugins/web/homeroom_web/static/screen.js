@@ -1,7 +1,10 @@
-// Counts down to the next code and fetches it then; how many are in, every few seconds.
+// Counts down to the next code and fetches it then; how many are in, as they come.
 "use strict";
 const place = document.getElementById("code");
-const OFTEN = 3000;
+const here = document.getElementById("here");
+const LONGEST = 30000;
+const IN = ["present", "tardy"];
+const statuses = new Map();
 let end = 0;
 
 function begin() {
@@ -28,10 +31,24 @@ async function renew() {
 }
 
 function wait() {
-  const left = end ? end - performance.now() : OFTEN;
-  setTimeout(renew, Math.max(200, Math.min(left, OFTEN)));
+  const left = end ? end - performance.now() : LONGEST;
+  const apart = Math.random() * 300; // every screen's code ends at the same moment
+  setTimeout(renew, Math.max(200, Math.min(left, LONGEST)) + apart);
+}
+
+function take(message) {
+  const session = message.session_id ?? message.session?.id;
+  if (session !== here.dataset.session) return;
+  if (message.type === "session") return location.reload();
+  if (message.type === "hello") statuses.clear();
+  for (const mark of message.marks ?? [message]) {
+    statuses.set(mark.student_id, message.type === "withdrawn" ? "" : mark.status);
+  }
+  const many = [...statuses.values()].filter((status) => IN.includes(status)).length;
+  here.textContent = here.dataset.text.replace("{here}", many);
 }
 
 begin();
 setInterval(tick, 250);
 wait();
+follow(here.dataset.class, take);

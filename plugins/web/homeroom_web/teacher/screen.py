@@ -22,36 +22,34 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @blueprint.get("/sessions/<session_id>/screen")
     @pages.for_visitors
     async def screen(visitor: Visitor, session_id: str) -> Response:
-        return pages.render("teacher/screen.html", visitor=visitor, **await _shown(visitor, session_id, clock))
+        session = await visitor.get(f"/sessions/{session_id}")
+        records = await records_of(visitor, session)
+        students = (await visitor.get(f"/classes/{session['class_id']}/roster"))["students"]
+        return pages.render(
+            "teacher/screen.html",
+            visitor=visitor,
+            session=session,
+            here=sum(record["status"] in ("present", "tardy") for record in records.values()),
+            expected=len(students),
+            **await _code(visitor, session_id, clock),
+        )
 
     @blueprint.get("/sessions/<session_id>/code")
     @pages.for_visitors
     async def code(visitor: Visitor, session_id: str) -> Response:
-        """The part of the projector's page that changes."""
-        return pages.render("teacher/code.html", visitor=visitor, **await _shown(visitor, session_id, clock))
+        """The part of the projector's page that changes with the code."""
+        return pages.render("teacher/code.html", visitor=visitor, **await _code(visitor, session_id, clock))
 
 
-async def _shown(visitor: Visitor, session_id: str, clock: Clock) -> dict[str, Any]:
-    """What the projector shows now; without a code once the session is closed. `left` is in seconds."""
-    session = await visitor.get(f"/sessions/{session_id}")
-    records = await records_of(visitor, session)
-    here = sum(record["status"] in ("present", "tardy") for record in records.values())
-    students = (await visitor.get(f"/classes/{session['class_id']}/roster"))["students"]
-    why = ""
+async def _code(visitor: Visitor, session_id: str, clock: Clock) -> dict[str, Any]:
+    """What there is to check in with now; without a code once the session is closed. `left` is in seconds."""
     try:
         challenge = await visitor.get(f"/sessions/{session_id}/challenge")
     except Failed as refusal:
         if refusal.status != CONFLICT:
             raise
-        challenge, why = None, refusal.detail
-    return {
-        "session": session,
-        "challenge": challenge,
-        "why": why,
-        "here": here,
-        "expected": len(students),
-        "left": _seconds_until(challenge["expires_at"], clock) if challenge else 0,
-    }
+        return {"challenge": None, "why": refusal.detail, "left": 0}
+    return {"challenge": challenge, "why": "", "left": _seconds_until(challenge["expires_at"], clock)}
 
 
 def _seconds_until(moment: str, clock: Clock) -> int:
