@@ -142,6 +142,20 @@ async def test_the_watchdog_names_the_hook_that_blocks_the_loop_and_opens_its_br
     assert len(found) == 1
 
 
+async def test_the_watchdog_blames_nobody_when_many_fill_the_loop_in_turn() -> None:
+    async def work() -> None:
+        time.sleep(0.01)  # noqa: ASYNC251 - each is short, and all are there at the same moment
+
+    calls, found = Calls(), list[Any]()
+    watchdog = Watchdog(calls.running, limit=0.1, blocked=lambda one, _where: found.append(one))
+    watchdog.start()
+    busy = implementation(work)
+    await asyncio.gather(*(calls.ask([busy], 5, {}) for _ in range(40)))
+    watchdog.stop()
+    assert found == []
+    assert busy.breaker.state == "closed"
+
+
 async def test_the_watchdog_blames_no_plugin_for_what_others_block() -> None:
     found = list[Any]()
     watchdog = Watchdog({}, limit=0.1, blocked=lambda one, _where: found.append(one))

@@ -20,8 +20,9 @@ _LOOKS = 8  # within the limit; time that nobody looked at (a sleeping laptop) d
 class Watchdog:
     """A daemon thread that opens the breaker of an `async def` hook which blocks the event loop for `limit` seconds.
 
-    It can only name and quarantine: code that blocks a thread cannot be stopped from another. `running` says which
-    task runs which hook; `blocked` is called, on the watchdog's thread, with whatever it finds.
+    Blocking is one task that holds the loop all the time; many that fill it in turn are only a busy server. It can only
+    name and quarantine: code that blocks a thread cannot be stopped from another. `running` says which task runs which
+    hook; `blocked` is called, on the watchdog's thread, with whatever it finds.
     """
 
     def __init__(
@@ -57,13 +58,14 @@ class Watchdog:
         self._beat_handle = loop.call_later(self._limit / _LOOKS, self._beat, loop)
 
     def _watch(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
-        seen, still = -1, 0
+        seen: tuple[int, asyncio.Task[Any] | None] = -1, None
+        still = 0
         while not self._stop.wait(self._limit / _LOOKS):
-            beats = self._beats
-            still = still + 1 if beats == seen else 0
-            seen = beats
+            now = self._beats, asyncio.current_task(loop)
+            still = still + 1 if now == seen else 0
+            seen = now
             if still == _LOOKS:
-                self._report(asyncio.current_task(loop), thread)
+                self._report(now[1], thread)
 
     def _report(self, task: asyncio.Task[Any] | None, thread: int) -> None:
         where = _where(thread)
