@@ -17,7 +17,6 @@ _NOW = timedelta(0)
 _RENEWED = timedelta(seconds=90)  # whoever lives has renewed a lease by then
 _FURTHEST = (
     ("leases", "until", timedelta(minutes=5), _RENEWED),
-    ("cursors", "retry_at", timedelta(hours=6), _NOW),
     ("sync_schedules", "served_at", _NOW, _NOW),
     ("sync_schedules", "retry_at", timedelta(hours=1), _NOW),
     ("sync_hints", "hinted_at", _NOW, _NOW),
@@ -25,6 +24,8 @@ _FURTHEST = (
 )
 """How far ahead a column may lie at most, and where one that lies further is put, both counted from now."""
 
+_CURSORS = "UPDATE cursors SET retry_at = ? WHERE retry_at > ? AND consumer LIKE ?"
+_CURSORS_WAIT = (("consume:%", timedelta(minutes=5)), ("%", timedelta(hours=6)))
 _MARKS = """
 UPDATE outgoing_marks SET retry_at = ?
 WHERE connector IN (SELECT connector FROM outgoing_queues) AND state = 'waiting' AND retry_at > ?
@@ -37,6 +38,8 @@ def put_right(tx: Transaction) -> None:
     for table, column, furthest, instead in _FURTHEST:
         text = f"UPDATE {table} SET {column} = ? WHERE {column} > ?"  # noqa: S608 - our own names
         tx.write_sql(text, (iso(tx.now + instead), iso(tx.now + furthest + _APART)))
+    for consumers, furthest in _CURSORS_WAIT:
+        tx.write_sql(_CURSORS, (iso(tx.now), iso(tx.now + furthest + _APART), consumers))
     tx.write_sql(_MARKS, (iso(tx.now), iso(tx.now + _MARKS_WAIT + _APART)))
 
 

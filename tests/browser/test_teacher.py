@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,31 @@ async def test_a_session_that_has_ended_is_told_when_a_mark_is_sent(school: Serv
     await _marks(desk, "dan", "tardy")
     await expect(desk.get_by_text("What you filled in is kept")).to_be_visible()
     await expect(desk.locator('input[name="kept.status"]')).to_have_value("tardy")
+
+
+async def test_a_roll_that_was_left_open_before_does_not_load_the_page_again_and_again(
+    school: Server, chromium: Browser
+) -> None:
+    desk, office = [await visits(chromium, [], reduced_motion="reduce") for _ in range(2)]
+
+    def forgotten(tx: Transaction) -> None:
+        day = world.TODAY - timedelta(days=1)
+        at = {"school_day": day, "starts_at": tx.now - timedelta(days=1), "late_after_minutes": 5}
+        tx.insert(m.ClassSession, id="forgotten", class_id="biology", school_id=world.CLASSES["biology"], **at)
+
+    await school.district.store.write(forgotten)
+    await signs_in(desk, "teacher_b", at=f"{school.url}/classes/biology")
+    await desk.get_by_role("button", name="Close the roll").click()
+    await expect(desk.get_by_text("The roll is closed")).to_be_visible()
+    desk = await desk.context.new_page()
+    loads: list[str] = []
+    desk.on("load", lambda page: loads.append(page.url))
+    await desk.goto(f"{school.url}/classes/biology")
+    await expect(desk.locator("table.board[data-live]")).to_be_visible()
+    await signs_in(office, "teacher_b", at=f"{school.url}/classes/biology")
+    await _corrects(office, school, "Was late")
+    await expect(_cell(desk, "bob")).to_have_text("tardy")
+    assert len(loads) == 1
 
 
 async def test_the_projector_counts_down_and_nothing_jumps(

@@ -83,7 +83,9 @@ async def test_a_failing_audit_denies_only_where_it_is_required(
     sqlite_url: str, behaviour: str, required: tuple[str, ...], status: int
 ) -> None:
     async with beside(sqlite_url, "hostile", required=required, hook="audit", behaviour=behaviour) as api:
-        assert (await api.get("~/students/ann", "teacher_a")).status_code == status
+        answer = await api.get("~/students/ann", "teacher_a")
+        assert answer.status_code == status
+        assert answer.headers.get("Retry-After") == ("2" if status == 503 else None)
 
 
 async def test_an_open_breaker_still_denies_and_is_shown(sqlite_url: str) -> None:

@@ -20,7 +20,7 @@ from homeroom.live import listener as listener_module
 from homeroom.live import views
 from homeroom.live.views import cursor_of, position_of
 from homeroom.settings import ServerSettings
-from homeroom.store import Transaction, iso, new_id, now_utc
+from homeroom.store import Refused, Transaction, iso, new_id, now_utc
 from homeroom.store import models as m
 from homeroom.types import Status
 from tests.services import world
@@ -439,6 +439,30 @@ async def test_a_slow_reader_is_told_to_start_over_and_slows_nobody(
             messages = [message async for message in ended_by(slow)]
         assert json.loads(messages[-1]) == {"type": "resync"}
         assert slow.close_code == 1013
+
+
+async def test_many_changes_in_one_moment_are_no_reason_to_take_a_reader_for_slow(
+    lite: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener_module, "WAITING_AT_MOST", 150)
+    token, many = await lite.token("teacher_a"), 400
+
+    def back_and_forth(tx: Transaction) -> None:
+        for number in range(many):
+            mark("algebra", "dan", "tardy" if number % 2 else "absent")(tx)
+
+    async with lite.board("algebra", token) as board:
+        before = (await heard(board))["cursor"]
+        await lite.district.store.write(back_and_forth)
+        told = [await heard(board) for _ in range(many)]
+        assert {one["type"] for one in told} == {"attendance"}
+    async with lite.board("algebra", token, after=before) as again:
+        assert [(await heard(again))["cursor"] for _ in range(many)] == [one["cursor"] for one in told]
+
+
+def test_what_passes_is_not_told_as_a_right_that_has_ended() -> None:
+    codes = {status: board_module.close_code(Refused(status, "x", "X")) for status in (401, 403, 404, 503)}
+    assert codes == {401: 4401, 403: 4403, 404: 4404, 503: 1011}
 
 
 async def test_a_reader_that_takes_not_even_the_last_words_is_dropped(

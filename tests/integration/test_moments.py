@@ -34,18 +34,20 @@ def moments(connection: Connection) -> dict[str, list[datetime]]:
 
 
 async def test_what_lies_too_far_ahead_comes_back_and_the_rest_stays(store: Store) -> None:
-    near, far = timedelta(seconds=50), timedelta(hours=7)
+    near, far, two = timedelta(seconds=50), timedelta(hours=7), timedelta(hours=2)
 
     def fill(tx: Transaction) -> None:
         tx.insert(m.OutgoingQueue, connector="sis")
         for name, later in (("a", near), ("b", far)):
             at = MONDAY + later
             tx.insert(m.Lease, name=name, holder="gone", until=at)
-            tx.insert(m.Cursor, consumer=name, retry_at=at)
+            tx.insert(m.Cursor, consumer=f"attendance_out:{name}", retry_at=at)
             tx.insert(m.SyncSchedule, connector="sis", schedule=name, served_at=at, retry_at=at)
             tx.insert(m.SyncHint, connector=name, hinted_at=at)
             tx.insert(m.SyncTask, run_id=name, connector=name, claimed_at=at)
             mark(tx, "waiting", at)
+        for consumer in ("attendance_out:c", "consume:c"):
+            tx.insert(m.Cursor, consumer=consumer, retry_at=MONDAY + two)
         mark(tx, "failed", MONDAY + far)
 
     with time_machine.travel(MONDAY, tick=False):
@@ -54,7 +56,7 @@ async def test_what_lies_too_far_ahead_comes_back_and_the_rest_stays(store: Stor
         renewed = MONDAY + timedelta(seconds=90)
         assert await store.read(moments) == {
             "leases": [MONDAY + near, renewed],
-            "cursors": [MONDAY + near, MONDAY],
+            "cursors": [MONDAY + near, MONDAY, MONDAY + two, MONDAY],
             "served": [MONDAY + near, MONDAY],
             "schedules": [MONDAY + near, MONDAY],
             "hints": [MONDAY + near, MONDAY],

@@ -118,6 +118,11 @@ async def test_every_form_is_taken_from_our_own_pages_so_that_the_test_above_can
         assert "another site" not in await answer.get_data(as_text=True), (method, path)
 
 
+@pytest.mark.parametrize("path", ["/sign-in", "/static/web.css"])
+async def test_a_look_without_the_content_is_a_look(api: Served, path: str) -> None:
+    assert (await _send(browser(api), "HEAD", path, {})).status_code == 200
+
+
 @pytest.mark.parametrize("user", ["admin", "bob", None])
 async def test_every_page_has_the_safety_headers_changes_nothing_and_shows_nobody_else(
     api: Served, user: str | None

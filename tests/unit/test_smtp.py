@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from homeroom import Health, Message, Receipt
+from homeroom import AddressNews, Health, Message, Receipt
 from homeroom.hookspecs import POLICIES
 from homeroom.testing import KeptMessages, plugin_tests, services
 from homeroom_smtp import Smtp, SmtpSettings
@@ -250,6 +250,17 @@ async def test_an_address_where_nobody_lives_is_told() -> None:
         office.to_recipient = says
         await mailed(office=office, told=told)
         assert [(one.address, one.news) for one in told.news] == news
+
+
+async def test_an_answer_is_not_lost_when_what_it_tells_cannot_be_kept() -> None:
+    class Away(KeptMessages):
+        async def heard(self, news: AddressNews) -> None:
+            raise ConnectionError
+
+    office = PostOffice()
+    office.to_recipient = "550 5.1.1 user unknown"
+    receipt = await mailed(office=office, told=Away())
+    assert (receipt.state, receipt.code) == ("refused", "550 5.1.1")
 
 
 async def test_a_sender_who_may_not_send_is_the_administrators_affair() -> None:

@@ -17,6 +17,7 @@ from homeroom.store import Refused, StoreError, Unavailable
 
 log = structlog.get_logger("homeroom.api")
 
+_SOON = 2  # seconds, where a 503 names no time of its own
 TYPE_PREFIX = "https://homeroom.dev/problems/"
 
 PROBLEMS: Mapping[int, str] = {
@@ -106,7 +107,9 @@ def answer_for(exc: Exception) -> Response:
         case Invalid():
             return problem(exc.status, exc.detail, errors=exc.errors)
         case Refused():
-            headers = {"Retry-After": str(exc.retry_after)} if exc.retry_after is not None else None
+            soon = _SOON if exc.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+            wait = soon if exc.retry_after is None else exc.retry_after
+            headers = {"Retry-After": str(wait)} if wait is not None else None
             return problem(exc.status, exc.detail, kind=exc.problem, headers=headers)
         case Unavailable():
             detail = f"{str(exc).capitalize()}. Nothing was changed that you were not told of; please try again."
@@ -115,7 +118,7 @@ def answer_for(exc: Exception) -> Response:
             return _http(exc)
         case StoreError():
             log.error("store_error", error=str(exc))
-            return problem(503, "The database could not do this.", headers={"Retry-After": "2"})
+            return problem(503, "The database could not do this.", headers={"Retry-After": str(_SOON)})
     # The message of a foreign exception may hold data; its type and place do not.
     last = exc.__traceback__
     while last and last.tb_next:

@@ -22,7 +22,15 @@ import structlog
 from homeroom import gate
 from homeroom.auth.access import today_in
 from homeroom.auth.authenticator import Authenticator
-from homeroom.live.listener import GOING_AWAY, NO_SUCH_CLASS, NOT_ALLOWED, SIGNED_OUT, Listener, Socket
+from homeroom.live.listener import (
+    GOING_AWAY,
+    NO_SUCH_CLASS,
+    NOT_ALLOWED,
+    SIGNED_OUT,
+    UNAVAILABLE,
+    Listener,
+    Socket,
+)
 from homeroom.live.tail import Tail
 from homeroom.live.views import SHOWN, Beginning, begin, cursor_of, day_seen, is_of, students_seen
 from homeroom.roster.people import names_of
@@ -74,7 +82,7 @@ class Hub:
 
 def close_code(refusal: Refused) -> int:
     """The code with which a refused socket is closed."""
-    return {401: SIGNED_OUT, 404: NO_SUCH_CLASS}.get(refusal.status, NOT_ALLOWED)
+    return {401: SIGNED_OUT, 404: NO_SUCH_CLASS, 503: UNAVAILABLE}.get(refusal.status, NOT_ALLOWED)
 
 
 def decline_compression() -> None:
@@ -243,6 +251,10 @@ class Boards:
     def _everybody(self) -> list[Listener]:
         return [listener for hub in self._hubs.values() for listener in hub.listeners]
 
+    def _is_here(self, listener: Listener) -> bool:
+        hub = self._hubs.get(listener.class_id)
+        return hub is not None and listener in hub.listeners
+
     def _today(self) -> Any:
         return today_in(self._home.settings.attendance.time_zone)
 
@@ -330,7 +342,7 @@ class Boards:
         for listener, students in zip(present, await self._home.store.read(look), strict=True):
             if isinstance(students, Refused):
                 listener.end(NOT_ALLOWED if listener.held is None else close_code(students))
-            elif listener.held is None and students != listener.students:
+            elif listener.held is None and students != listener.students and self._is_here(listener):
                 self._unindex(listener, listener.students or ())
                 listener.students = students
                 self._index(listener, (listener.identity.subject, *(students or ())))

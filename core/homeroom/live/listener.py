@@ -11,11 +11,13 @@ from typing import Protocol
 from homeroom.types import Identity
 
 WAITING_AT_MOST = 256
-"""Messages that may wait for a slow reader before it is told to start over."""
+"""Messages that may wait for a reader who takes none before it is told to start over."""
 
 RESYNC = '{"type":"resync"}'
 SIGNED_OUT, NOT_ALLOWED, NO_SUCH_CLASS = 4401, 4403, 4404
 GOING_AWAY, TOO_TALKATIVE, UNAVAILABLE, TOO_SLOW = 1001, 1008, 1011, 1013
+_MOMENT = 1.0  # seconds in which whoever reads at all has taken one
+_FAR_TOO_MANY = 16  # times as many wait for nobody, for they are kept in memory
 _HEARD_AT_MOST = 60  # messages from a client in a minute: a board has nothing to be told
 _PATIENCE = 5.0  # seconds for the last words to a reader that does not read
 
@@ -40,9 +42,11 @@ class Listener:
     """One person watching one class. `students` and `day` None mean that all of the class, and any day, may be seen."""
 
     __slots__ = (
+        "_most",
         "_queue",
         "_sender",
         "_socket",
+        "_taken",
         "_task",
         "class_id",
         "day",
@@ -60,6 +64,8 @@ class Listener:
     ) -> None:
         self._socket = socket
         self._queue: deque[str] = deque()
+        self._most = WAITING_AT_MOST
+        self._taken = 0.0
         self._sender: asyncio.Task[None] | None = None
         self._task = asyncio.current_task()
         self.identity = identity
@@ -76,6 +82,7 @@ class Listener:
         """Send the first words, then whatever has come since they were read."""
         self.position, self.students = position, students
         held, self.held = self.held or [], None
+        self._most += len(first) + len(held)  # nobody has had the time to read these
         for text in first:
             self._put(text)
         for message in held:
@@ -94,7 +101,8 @@ class Listener:
         """Send something that is no change, or start over a reader that is too slow."""
         if self.held is not None:  # the first words come first
             return
-        if len(self._queue) >= WAITING_AT_MOST:
+        waiting, most = len(self._queue), self._most
+        if waiting >= most and (waiting >= _FAR_TOO_MANY * most or time.monotonic() - self._taken > _MOMENT):
             self.end(TOO_SLOW, RESYNC)
             return
         self._put(text)
@@ -140,12 +148,15 @@ class Listener:
 
     def _wake(self) -> None:
         if self._sender is None:
+            self._taken = time.monotonic()
             self._sender = asyncio.create_task(self._send_all())
 
     async def _send_all(self) -> None:
         try:
             while self._queue:
                 await self._socket.send(self._queue.popleft())
+                self._taken = time.monotonic()
+            self._most = WAITING_AT_MOST
             if self.ending is not None:
                 await self._socket.close(self.ending)
                 if self._task is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from urllib.parse import urlsplit
 
 from homeroom import HOOK_API, AddressNews, Health, Message, Receipt, Services, hookimpl
@@ -66,7 +67,9 @@ class Smtp:
         if answer.taken:
             return Receipt(state="accepted", provider_id=made.id)
         if answer.for_good and answer.enhanced in _NOBODY_THERE and answer.step != "sender":
-            await self.services.messages.heard(AddressNews(channel=CHANNEL, address=message.to, news="unreachable"))
+            news = AddressNews(channel=CHANNEL, address=message.to, news="unreachable")
+            with contextlib.suppress(Exception):  # without its receipt the message would be unknown, and not go on
+                await self.services.messages.heard(news)
         return _receipt(answer)
 
     @hookimpl

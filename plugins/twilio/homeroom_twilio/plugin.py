@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from homeroom import HOOK_API, Health, Message, NotSent, Receipt, Routes, Services, hookimpl
 from homeroom_twilio import checks, delivery, lookup
 from homeroom_twilio.client import Client
@@ -58,7 +60,8 @@ class Twilio:
         return await checks.look(self._client, self.settings, self._webhooks, self._services.public_url)
 
     async def _told(self, message: Message, receipt: Receipt) -> Receipt:
-        """The receipt, once what it tells of the address is kept."""
+        """The receipt, once what it tells of the address is kept, if it can be."""
         if receipt.state == "refused" and (news := delivery.news_of(receipt.code, message.to)) is not None:
-            await self._services.messages.heard(news)
+            with contextlib.suppress(Exception):  # without its receipt the message would be unknown, and not go on
+                await self._services.messages.heard(news)
         return receipt

@@ -139,7 +139,7 @@ class Pages:
 
     async def check_origin(self) -> Response | None:
         """Refuse a change that another site's page has sent; a `before_request` of every page."""
-        if request.method == "GET" or _is_from_us():
+        if request.method in ("GET", "HEAD") or _is_from_us():
             return None
         refusal = Failed(FORBIDDEN, language().say("This came from another site's page, so nothing was done."))
         return self.problem(refusal)

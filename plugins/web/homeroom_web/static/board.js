@@ -39,11 +39,25 @@ function look() {
   }, 200);
 }
 
+// Whether the page shows another session than it would now; one that was left open before it is no reason.
+function isStale(open) {
+  return "open" in board.dataset || (open && new Date(open.starts_at) > new Date(board.dataset.starts));
+}
+
+function begin(marks) {
+  const marked = new Set(marks.map((one) => one.student_id));
+  for (const line of board.querySelectorAll("tr[id]")) {
+    const student = line.id.replace("student-", "");
+    if (!marked.has(student)) mark({ student_id: student, status: "" });
+  }
+  marks.forEach(mark);
+}
+
 function take(message) {
-  const here = message.session_id === board.dataset.session;
+  const here = (message.session_id ?? message.session?.id) === board.dataset.session;
   if (message.type === "hello") {
-    if ((message.session?.id ?? "") !== board.dataset.session && message.session) return location.reload();
-    message.marks.forEach(mark);
+    if (!here && isStale(message.session)) return location.reload();
+    if (here) begin(message.marks);
   } else if (message.type === "attendance" && here) {
     mark(message);
   } else if (message.type === "withdrawn" && here) {

@@ -14,8 +14,9 @@ function follow(classId, take, live = () => {}) {
     address.searchParams.set("ticket", await answer.text());
     if (cursor) address.searchParams.set("after", cursor);
     const socket = new WebSocket(address);
-    socket.onopen = () => { pause = 500; live(true); };
+    socket.onopen = () => live(true);
     socket.onmessage = (event) => {
+      pause = 500; // not when it opens: one that is refused opens, too, and closes at once
       const message = JSON.parse(event.data);
       if (message.cursor) cursor = message.cursor;
       take(message);

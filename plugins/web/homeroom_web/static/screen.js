@@ -4,8 +4,9 @@ const place = document.getElementById("code");
 const here = document.getElementById("here");
 const LONGEST = 30000;
 const IN = ["present", "tardy"];
-const statuses = new Map();
+const statuses = new Map(Object.entries(JSON.parse(here.dataset.marks)));
 let end = 0;
+let pause = 0; // after a failure, longer and longer
 
 function begin() {
   const left = place.querySelector("[data-left]");
@@ -20,12 +21,12 @@ function tick() {
 async function renew() {
   try {
     const answer = await fetch(place.dataset.from, { headers: { Accept: "text/html" }, redirect: "error" });
-    if (answer.ok) {
-      place.innerHTML = await answer.text();
-      begin();
-    }
+    if (!answer.ok) throw new Error(answer.status);
+    place.innerHTML = await answer.text();
+    begin();
+    pause = 0;
   } catch {
-    // The network is away for a moment: the next turn tries again.
+    pause = Math.min(Math.max(1000, 2 * pause), LONGEST);
   }
   wait();
 }
@@ -33,7 +34,7 @@ async function renew() {
 function wait() {
   const left = end ? end - performance.now() : LONGEST;
   const apart = Math.random() * 300; // every screen's code ends at the same moment
-  setTimeout(renew, Math.max(200, Math.min(left, LONGEST)) + apart);
+  setTimeout(renew, Math.max(200, pause, Math.min(left, LONGEST)) + apart);
 }
 
 function take(message) {

@@ -29,6 +29,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
             "teacher/screen.html",
             visitor=visitor,
             session=session,
+            marks={student_id: record["status"] for student_id, record in records.items()},
             here=sum(record["status"] in ("present", "tardy") for record in records.values()),
             expected=len(students),
             **await _code(visitor, session_id, clock),
