@@ -255,7 +255,7 @@ async def test_an_address_where_nobody_lives_is_told() -> None:
 async def test_an_answer_is_not_lost_when_what_it_tells_cannot_be_kept() -> None:
     class Away(KeptMessages):
         async def heard(self, news: AddressNews) -> None:
-            raise ConnectionError
+            raise ConnectionError(news.news)
 
     office = PostOffice()
     office.to_recipient = "550 5.1.1 user unknown"
