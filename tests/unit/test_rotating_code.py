@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,13 +26,15 @@ TestRotatingCode = plugin_tests(RotatingCode, {})
 
 
 class Lesson:
-    """A plugin, the clock it reads, and somebody who tries."""
+    """A plugin, the clock it reads, and somebody who tries; the session's code changes at `begin`."""
 
     def __init__(self, **settings: Any) -> None:
         self.clock = FakeClock(START)
-        self.plugin = RotatingCode(
-            CodeSettings(**settings), services("rotating_code", scopes=RotatingCode.scopes, clock=self.clock)
-        )
+        given = services("rotating_code", scopes=RotatingCode.scopes, clock=self.clock)
+        self.plugin = RotatingCode(CodeSettings(**settings), given)
+        secret, seconds = given.derive_key(f"session:{OPEN.id}"), self.plugin.settings.step_seconds
+        self.begin = codes.end_of(secret, codes.step_of(secret, START, seconds), seconds)
+        self.clock.move((self.begin - START).total_seconds())
 
     async def shows(self, session: ClassSession = OPEN) -> Challenge:
         found = await self.plugin.issue_challenge(session)
@@ -98,13 +101,24 @@ def test_what_was_not_made_here_is_no_token_and_no_receipt(token: str) -> None:
     assert codes.age_of_receipt(SECRET, token, START) == "wrong"
 
 
-@given(since=st.timedeltas(timedelta(0), timedelta(days=2000)), step=st.integers(5, 300))
-def test_a_step_ends_when_the_next_one_begins(since: timedelta, step: int) -> None:
+@given(
+    secret=st.binary(min_size=32, max_size=32),
+    since=st.timedeltas(timedelta(0), timedelta(days=2000)),
+    step=st.integers(5, 300),
+)
+def test_a_step_ends_when_the_next_one_begins(secret: bytes, since: timedelta, step: int) -> None:
     moment = START + since
-    number = codes.step_of(moment, step)
-    end = codes.end_of(number, step)
+    number = codes.step_of(secret, moment, step)
+    end = codes.end_of(secret, number, step)
     assert moment < end <= moment + timedelta(seconds=step)
-    assert codes.step_of(end, step) == number + 1
+    assert codes.step_of(secret, end, step) == number + 1
+
+
+def test_the_screens_of_a_school_do_not_all_ask_in_the_same_second() -> None:
+    secrets = [b"%032d" % number for number in range(300)]
+    ends = Counter(int(codes.end_of(one, codes.step_of(one, START, 10), 10).timestamp()) for one in secrets)
+    assert len(ends) == 10
+    assert max(ends.values()) < 60
 
 
 def test_codes_are_spread_evenly_over_all_digits() -> None:
@@ -120,7 +134,7 @@ async def test_the_screen_shows_the_code_of_now_and_until_when() -> None:
     lesson.clock.move(3)
     shown = await lesson.shows()
     assert re.fullmatch(r"[0-9]{6}", shown.code)
-    assert shown.expires_at == START + timedelta(seconds=10)
+    assert shown.expires_at == lesson.begin + timedelta(seconds=10)
     lesson.clock.move(7)
     assert (await lesson.shows()).code != shown.code
 
@@ -192,11 +206,11 @@ async def test_an_offline_check_in_is_judged_by_the_code_of_its_time() -> None:
     lesson = Lesson()
     code = (await lesson.shows()).code
     lesson.clock.move(7200)
-    assert await lesson.says(code, at=START, offline=True) == "accept"
-    assert await lesson.says(code, at=START - timedelta(seconds=10), offline=True) == "accept"
-    assert await lesson.says(code, at=START - timedelta(seconds=20), offline=True) == "code-wrong"
-    assert await lesson.says(code, at=START + timedelta(seconds=10), offline=True) == "accept"
-    assert await lesson.says(code, at=START + timedelta(seconds=20), offline=True) == "code-expired"
+    assert await lesson.says(code, at=lesson.begin, offline=True) == "accept"
+    assert await lesson.says(code, at=lesson.begin - timedelta(seconds=10), offline=True) == "accept"
+    assert await lesson.says(code, at=lesson.begin - timedelta(seconds=20), offline=True) == "code-wrong"
+    assert await lesson.says(code, at=lesson.begin + timedelta(seconds=10), offline=True) == "accept"
+    assert await lesson.says(code, at=lesson.begin + timedelta(seconds=20), offline=True) == "code-expired"
 
 
 async def test_five_wrong_codes_in_a_minute_lock_one_student_out_and_nobody_else() -> None:
@@ -275,11 +289,11 @@ async def test_an_offline_scan_is_judged_by_the_picture_of_its_time_whichever_wa
     proof = {"scan": token_in((await lesson.shows()).link)}
     lesson.clock.move(7200)
     told = {
-        seconds: await lesson.says(None, proof=proof, at=START + timedelta(seconds=seconds), offline=True)
+        seconds: await lesson.says(None, proof=proof, at=lesson.begin + timedelta(seconds=seconds), offline=True)
         for seconds in (-20, -10, 0, 10, 20)
     }
     assert told == {-20: "code-expired", -10: "accept", 0: "accept", 10: "accept", 20: "code-expired"}
-    assert await lesson.says(None, proof=proof, at=START - timedelta(seconds=10)) == "code-expired"
+    assert await lesson.says(None, proof=proof, at=lesson.begin - timedelta(seconds=10)) == "code-expired"
 
 
 async def test_a_receipt_vouches_for_no_moment_before_it_was_given() -> None:
@@ -288,7 +302,7 @@ async def test_a_receipt_vouches_for_no_moment_before_it_was_given() -> None:
     proof = {"scan": answer["scan"]}
     lesson.clock.move(7200)
     told = {
-        seconds: await lesson.says(None, proof=proof, at=START + timedelta(seconds=seconds), offline=True)
+        seconds: await lesson.says(None, proof=proof, at=lesson.begin + timedelta(seconds=seconds), offline=True)
         for seconds in (-1800, -11, -10, 0, 299, 300)
     }
     assert told == {

@@ -17,16 +17,17 @@ Age = Literal["good", "expired", "wrong"]
 REMEMBERED = timedelta(minutes=5)
 """How long after its time a code is told apart from a wrong one, so that the message can help."""
 _MAC = 16
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def step_of(moment: datetime, step_seconds: int) -> int:
+def step_of(secret: bytes, moment: datetime, step_seconds: int) -> int:
     """The number of the step that a moment lies in."""
-    return int(moment.timestamp() // step_seconds)
+    return (moment - _EPOCH - _shift(secret, step_seconds)) // timedelta(seconds=step_seconds)
 
 
-def end_of(step: int, step_seconds: int) -> datetime:
+def end_of(secret: bytes, step: int, step_seconds: int) -> datetime:
     """The first moment after a step."""
-    return datetime.fromtimestamp((step + 1) * step_seconds, UTC)
+    return _EPOCH + _shift(secret, step_seconds) + (step + 1) * timedelta(seconds=step_seconds)
 
 
 def code_of(secret: bytes, step: int, digits: int) -> str:
@@ -76,6 +77,12 @@ def age_of_receipt(secret: bytes, receipt: str, moment: datetime, *, lasts: int 
     if lasts is not None and moment.timestamp() < expires - lasts:
         return "wrong"
     return "good" if moment.timestamp() < expires else "expired"
+
+
+def _shift(secret: bytes, step_seconds: int) -> timedelta:
+    """By how much a session's steps begin later than others': all screens of a school would ask at one moment."""
+    number = int.from_bytes(hmac.new(secret, b"shift", "sha256").digest())
+    return timedelta(milliseconds=number % (1000 * step_seconds))
 
 
 def _mac(secret: bytes, text: bytes) -> str:

@@ -102,15 +102,14 @@ class RotatingCode:
         """The code of this moment, and a picture of a link that holds this moment's token."""
         if self.method not in session.methods:
             return None
-        now = self.services.clock.now()
-        step = codes.step_of(now, self.settings.step_seconds)
         secret = self._secret(session.id)
+        step = codes.step_of(secret, self.services.clock.now(), self.settings.step_seconds)
         base = (self.services.public_url or "").rstrip("/")
         link = f"{base}/check-in?session={session.id}&scan={codes.token_of(secret, step)}"
         return Challenge(
             kind=self.method,
             code=codes.code_of(secret, step, self.settings.digits),
-            expires_at=codes.end_of(step, self.settings.step_seconds),
+            expires_at=codes.end_of(secret, step, self.settings.step_seconds),
             qr=self._picture(link),
             link=link,
         )
@@ -148,7 +147,7 @@ class RotatingCode:
         digits = code.replace(" ", "").replace("-", "")
         if len(digits) != self.settings.digits or not (digits.isascii() and digits.isdigit()):
             return "wrong"
-        step = codes.step_of(attempt.at, self.settings.step_seconds)
+        step = codes.step_of(secret, attempt.at, self.settings.step_seconds)
         grace = self.settings.grace_steps
         if attempt.offline:
             # The phone's clock told the time of this one, and clocks differ both ways.
@@ -168,7 +167,7 @@ class RotatingCode:
     def _age_of_token(self, secret: bytes, token: str, moment: datetime, *, offline: bool) -> codes.Age:
         if not token.isascii():
             return "wrong"
-        step, grace = codes.step_of(moment, self.settings.step_seconds), self.settings.grace_steps
+        step, grace = codes.step_of(secret, moment, self.settings.step_seconds), self.settings.grace_steps
         if offline:
             step, grace = step + grace, 2 * grace
         return codes.age_of_token(secret, token, step, grace=grace)
