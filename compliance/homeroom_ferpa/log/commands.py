@@ -86,8 +86,13 @@ def _tell(report: Report) -> None:
     counted = f"{report.size} entries, {report.checkpoints} checkpoints"
     more = [f"{report.witnessed} kept elsewhere"] if report.witnessed else []
     more += [f"{report.purged} rows let go when their time was over"] if report.purged else []
-    more += [f"{report.pending} rows not sealed yet"] if report.pending else []
+    more += [f"{report.pending} rows after the last checkpoint, not sealed under it"] if report.pending else []
     click.echo("; ".join([counted, *more]) + f". Root {report.root}")
+    if report.purged_unsealed:
+        click.echo(
+            f"That {report.purged_unsealed} of the rows were let go rests on a journal entry that is not sealed yet: "
+            "it was made after the last checkpoint. Let the server run for a moment, and verify once more."
+        )
     click.echo(
         "The log holds." if report.ok else "THE LOG DOES NOT HOLD. Change nothing, keep a copy, and look into it."
     )

@@ -112,6 +112,7 @@ class Verified(Answer):
     witnessed: int
     pending: int
     purged: int
+    purged_unsealed: int = Field(description="Of these, those that only a row says which is not sealed yet.")
 
 
 def add_routes(pages: Blueprint, log: Log) -> None:
