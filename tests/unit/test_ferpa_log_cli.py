@@ -166,9 +166,12 @@ def test_a_proof_from_a_foreign_file_is_refused_in_words(district: Path) -> None
 
 
 def test_a_fresh_key_signs_from_then_on() -> None:
-    old = run("audit", "public-key").stdout.split()
+    old = run("audit", "public-key").stdout.strip()
     fresh = run("audit", "rotate-key").stdout.strip()
-    assert run("audit", "public-key").stdout.split() == [*old, fresh]
+    number = fresh.partition(" since=")[2]
+    lines = [f"{old} since=1 until={number}", fresh]
+    assert run("audit", "public-key").stdout.splitlines() == lines
+    assert json.loads(run("audit", "public-key", "--json").stdout) == {"keys": lines}
     assert verdict()[0] == 0
 
 
