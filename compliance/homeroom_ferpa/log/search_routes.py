@@ -153,7 +153,7 @@ def _add_state(pages: Blueprint, log: Log) -> None:
         """The newest checkpoint, what waits to be sealed, and what stands in the way."""
         del call
         health = await log.health()
-        last, upto = await services.store.read(lambda c: (table.newest(c), finding.found_upto(c)))
+        last, upto = await services.store.read(lambda c: (table.newest(c), finding.READS.upto(c)))
         return LogState(
             number=last.number,
             size=last.size,
