@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from homeroom.api.operation import PUBLIC, Answer, Body, Call, Query, Target, operation
+    from homeroom.api.paging import PageQuery, cursor_of
     from homeroom.api.problem import FieldError, Invalid
     from homeroom.callbacks import raw_body
     from homeroom.handoff import AttendanceFile, WithAttendanceFile
@@ -125,6 +126,7 @@ __all__ = [
     "Outcome",
     "OutgoingMark",
     "Page",
+    "PageQuery",
     "PasswordSet",
     "Pull",
     "Pushed",
@@ -160,6 +162,7 @@ __all__ = [
     "VendorError",
     "Verdict",
     "WithAttendanceFile",
+    "cursor_of",
     "facts_of",
     "hookimpl",
     "operation",
@@ -178,7 +181,7 @@ _PLACES = (
         "store.errors",
         "types",
     ),
-    *("api.operation", "api.problem", "callbacks", "handoff"),
+    *("api.operation", "api.paging", "api.problem", "callbacks", "handoff"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import homeroom_ferpa
 from homeroom import AccessRequest, Event, Refused, testing
 from homeroom.export import NOTICE, NOTICE_FILE, export, exported
 from homeroom.live.tail import events_after
-from homeroom.store import Store, migrate
+from homeroom.store import Store, Transaction, migrate
 from homeroom.store import models as m
 from homeroom.store.cipher import Cipher
 from homeroom.types import Identity, Receipt
@@ -261,6 +262,32 @@ async def test_every_request_and_disclosure_makes_one_entry(api: Served) -> None
         "State auditor",
         "plugin:acme",
     ]
+
+
+def many(tx: Transaction) -> None:
+    """Thirty entries of Ann's, two of them in each second, the last one the newest."""
+    for number in range(30):
+        at = f"2026-01-01T00:00:{number // 2:02}.000000Z"
+        entry = ledger.Entry(id=f"many-{number:02}", at=at, party="key:many", interest="all", basis="99.31")
+        ledger.enter(tx, replace(entry, students=("ann",), consent_id="c-1"))
+
+
+async def test_the_record_of_disclosures_is_read_page_by_page_and_never_ends_early(api: Served) -> None:
+    """FERPA 37 §99.32(a)(1): all of the record is shown, page by page, however long it is."""
+    await api.district.store.write(many)
+    for path in ("ledger?", "consents/c-1/disclosures?"):
+        seen: list[str] = []
+        cursor = ""
+        while len(seen) < 100:
+            answer = await said(await api.get(f"~/compliance/{path}student_id=ann&limit=7{cursor}", "guardian_ann"))
+            assert len(answer["items"]) <= 7
+            seen += [one["id"] for one in answer["items"]]
+            if answer["next"] is None:
+                break
+            cursor = f"&cursor={answer['next']}"
+        assert seen == [f"many-{number:02}" for number in reversed(range(30))]
+    answer = await api.get("~/compliance/ledger?student_id=ann&cursor=elsewhere", "guardian_ann")
+    assert answer.status_code == 422
 
 
 async def test_attendance_sent_to_the_sis_is_entered(lite: Served) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from homeroom.store import Transaction
 from homeroom.store import models as m
+from homeroom_ferpa.access import ledger
 from homeroom_ferpa.rights import clock, hearings, notice
 from homeroom_ferpa.rights.record_file import OTHER
 from homeroom_ferpa.rights.settings import RightsSettings
@@ -264,6 +266,23 @@ async def test_the_whole_record_is_one_file_to_read_and_for_machines(place: Serv
     for words in ("Ann Lovelace", "Medical", "Nurse&#x27;s slip", "Ann was absent today.", "What the codes mean"):
         assert words in text
     assert "http" not in text.replace("https://homeroom", "")  # nothing is loaded from elsewhere
+
+
+async def test_the_whole_record_holds_every_disclosure_however_many(place: Served) -> None:
+    """FERPA 11 §99.10(d): the record of disclosures is in the file as a whole, with what was passed on."""
+
+    def unit(tx: Transaction) -> None:
+        for number in range(601):
+            entry = ledger.Entry(
+                id=f"e-{number}", at=f"2026-01-01T00:00:00.{number:06}Z", party="", interest="", basis=""
+            )
+            ledger.enter(tx, replace(entry, students=("ann",)))
+        ledger.tell(tx, "e-0", "told", [ledger.Redisclosure(party="Acme", interest="", disclosed_on=TODAY)], by="admin")
+
+    await place.district.store.write(unit)
+    disclosures = (await read_file(place))[1]["disclosures"]
+    assert [one["id"] for one in disclosures if one["id"].startswith("e-")] == [f"e-{n}" for n in range(600, -1, -1)]
+    assert [one["party"] for row in disclosures for one in row["redisclosures"]] == ["Acme"]
 
 
 async def test_the_file_is_made_available_by_the_office_and_only_to_the_family(place: Served) -> None:

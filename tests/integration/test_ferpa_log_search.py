@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from homeroom.store import Transaction
 from homeroom_ferpa.log import finding, search, verifier
 from homeroom_ferpa.log.rows import purge
 from homeroom_ferpa.log.sealing import Sealer
@@ -76,9 +77,9 @@ async def test_a_students_reads_are_the_same_with_and_without_the_index(api: Ser
     await looked(api)
     store = api.district.store
     before = await store.read(lambda c: search.search(c, Wanted(student_id="ann"), "UTC"))
-    assert await store.read(finding.found_upto) == 0
+    assert await store.read(finding.READS.upto) == 0
     await finding.keep_up(vendor(api, "ferpa"), least=1)
-    upto = await store.read(finding.found_upto)
+    upto = await store.read(finding.READS.upto)
     assert upto > 0
     after = await store.read(lambda c: search.search(c, Wanted(student_id="ann"), "UTC"))
     assert [row["id"] for row in after.rows if row["id"] <= upto] == [r["id"] for r in before.rows if r["id"] <= upto]
@@ -120,6 +121,75 @@ async def test_changes_are_found_too(small_api: Served) -> None:
     assert found["kind"].startswith("absence")
     assert "secret words" not in str(found)
     assert found["actor_name"] == "Guardian Ann"
+
+
+async def test_changes_that_list_their_students_are_found_with_and_without_the_index(api: Served) -> None:
+    def unit(tx: Transaction) -> None:
+        for kind in ("data.handed_out", "attendance_out.handed_over"):
+            for students in (["ann", "bob"], ["bob"]):
+                tx.journal(kind, subject_id="sis", data={"plugin": "sis", "fields": [], "student_ids": students})
+        for students, one in ((["ann", "bob"], None), (["ann"], "ann")):
+            data = {"party": "party:press", "students": students, "fields": ["name"]}
+            tx.journal("compliance.disclosed", student_id=one, data=data)
+        tx.journal("compliance.disclosure_refused", data={"students": ["a_n", "x"]})
+
+    store = api.district.store
+    await store.write(unit)
+    wanted = "of=changes&student_id=ann"
+    before = await entries(api, wanted)
+    assert [(one["kind"], one["student_ids"]) for one in before] == [
+        ("compliance.disclosed", ["ann"]),
+        ("compliance.disclosed", ["ann", "bob"]),
+        ("attendance_out.handed_over", ["ann", "bob"]),
+        ("data.handed_out", ["ann", "bob"]),
+    ]
+    await sealed(api)
+    await finding.keep_up(vendor(api, "ferpa"), least=1)
+    assert await store.read(finding.EVENTS.upto) >= before[0]["id"]
+    assert await entries(api, wanted) == before
+    seen: list[int] = []
+    following: int | None = None
+    while len(seen) < 10:
+        wish = Wanted(of="changes", student_id="ann", limit=1, before=following)
+        page = await store.read(lambda c, wish=wish: search.search(c, wish, "UTC"))  # type: ignore[misc]
+        seen += [row["id"] for row in page.rows]
+        following = page.before
+        if following is None:
+            break
+    assert seen == [one["id"] for one in before]
+    assert [one["kind"] for one in await entries(api, "of=changes&student_id=a_n")] == ["compliance.disclosure_refused"]
+    assert len(await entries(api, f"{wanted}&kind=data.handed_out")) == 1
+
+
+async def test_the_journal_is_taken_in_portion_by_portion(small_api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unit(tx: Transaction) -> None:
+        for _ in range(30):
+            tx.journal("data.handed_out", data={"student_ids": ["ann", "bob"]})
+            tx.journal("attendance.recorded", student_id="bob")
+        tx.journal("data.handed_out", data={"student_ids": None})
+
+    store = small_api.district.store
+    await store.write(unit)
+    await sealed(small_api)
+    monkeypatch.setattr(search, "FAR", 3)
+    found: list[int] = []
+    before: int | None = None
+    for _ in range(50):  # what no index holds is looked through in portions, too
+        wish = Wanted(of="changes", student_id="ann", before=before)
+        page = await store.read(lambda c, wish=wish: search.search(c, wish, "UTC"))  # type: ignore[misc]
+        found += [row["id"] for row in page.rows]
+        before = page.before
+        if before is None:
+            break
+    assert len(found) == 30
+    sealed_upto = (await store.read(finding.EVENTS.waiting))[1]
+    for portion in range(1, 4):
+        await finding.keep_up(vendor(small_api, "ferpa"), portions=1, least=1)
+        kept = await store.read(lambda c: c.sql("SELECT count(*) FROM ferpa_journal_students"))
+        assert kept == [(min(20 * portion, 30) * 2,)]
+    assert await store.read(finding.EVENTS.upto) == sealed_upto
+    page = await store.read(lambda c: search.search(c, Wanted(of="changes", student_id="ann"), "UTC"))
+    assert [row["id"] for row in page.rows] == found
 
 
 async def test_an_entry_is_shown_with_a_proof_that_the_verifiers_own_words_take(api: Served) -> None:

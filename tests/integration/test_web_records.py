@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from homeroom.store import Transaction
 from homeroom.store import models as m
+from homeroom_ferpa.access import ledger
 from tests.services import lawful, world
 from tests.services.browsing import PLUGINS, Browser, browser
 from tests.services.front import CHEAP
@@ -247,6 +249,24 @@ async def test_a_family_keeps_a_child_out_of_the_directory_and_lets_it_in_again(
     assert "This student is kept out of the directory." in stale.text
     page = await family.post("/records/ann/directory", listed="yes", version=page.value("version"))
     assert "This student may be listed in the directory." in page.text
+
+
+async def test_a_long_record_of_disclosures_is_leafed_through(api: Served) -> None:
+    def unit(tx: Transaction) -> None:
+        for number in range(101):
+            at = f"2026-01-01T00:{number // 60:02}:{number % 60:02}.000000Z"
+            entry = ledger.Entry(id=f"e-{number}", at=at, party=f"key:k-{number}", interest="all", basis="99.31")
+            ledger.enter(tx, replace(entry, students=("ann",)))
+
+    await api.district.store.write(unit)
+    family = await signed_in(api)
+    page = await family.get("/records/ann/privacy")
+    assert ("key:k-100<" in page.text, "key:k-0<" in page.text) == (True, False)
+    older = re.search(r'href="(/records/ann/privacy\?cursor=[^"#]+)#ledger">Older ones', page.text)
+    assert older is not None
+    page = await family.get(html.unescape(older[1]))
+    assert ("key:k-100<" in page.text, "key:k-0<" in page.text) == (False, True)
+    assert "Older ones" not in page.text
 
 
 CONSENT = {

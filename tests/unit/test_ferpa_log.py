@@ -6,16 +6,17 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 from quart import Quart, Response, request
 
-from homeroom import Event, Identity
+from homeroom import Connection, Event, Identity
 from homeroom.live.tail import events_after
 from homeroom.store import Store, Unavailable, now_utc
 from homeroom.store.cipher import Cipher
@@ -25,6 +26,7 @@ from homeroom_ferpa.log.part import STARTED, STOPPED, off_intervals
 from homeroom_ferpa.log.sealing import CLOCK_BACK
 from homeroom_ferpa.log.settings import LogSettings
 from homeroom_ferpa.log.tree import TreeDamaged, leaf_hash
+from homeroom_ferpa.log.verify import verify
 from tests.services.sealed import Sealing, a_read, fill, marks, sealing, with_tables
 
 
@@ -262,6 +264,45 @@ async def test_rows_let_go_by_the_book_are_counted_and_no_problem(place: Sealing
     await place.seal()
     report = await place.verify()
     assert (report.problems, report.purged) == ([], 3)
+
+
+async def test_a_purge_that_is_not_sealed_yet_is_told_and_is_no_tampering(place: Sealing) -> None:
+    await fill(place, rounds=3)
+    place.store.write_now(lambda tx: rows.purge(tx, [1, 2]))
+    report = await place.verify()
+    assert (report.problems, report.purged, report.purged_unsealed, report.pending) == ([], 2, 2, 1)
+    place.sql("DELETE FROM ferpa_audit WHERE id = 5")
+    (problem,) = (await place.verify()).problems
+    assert "audit row 5 is gone" in problem
+    await place.seal()
+    report = await place.verify()
+    assert (len(report.problems), report.purged, report.purged_unsealed, report.pending) == (1, 2, 0, 0)
+
+
+async def test_a_purge_while_a_log_is_looked_at_is_no_tampering(one: Sealing) -> None:
+    await fill(one, rounds=3)
+    looks = 0
+
+    async def read(query: Callable[[Connection], Any]) -> Any:
+        nonlocal looks
+        looks += 1
+        if looks == 2:  # it is known where the log ends, and no row was looked at yet
+            one.store.write_now(lambda tx: rows.purge(tx, [3]))
+            await one.seal()
+        return await one.store.read(query)
+
+    report = await verify(read)
+    assert (report.problems, report.purged, report.purged_unsealed) == ([], 1, 1)
+    assert (await one.verify()).purged_unsealed == 0
+
+
+@pytest.mark.parametrize("data", ["", "[]", '"3"', '{"entries": null}', '{"entries": [[3], {}, "3"]}'])
+async def test_a_pending_row_that_no_purge_has_written_lets_nothing_go(one: Sealing, data: str) -> None:
+    await fill(one, rounds=2)
+    one.store.write_now(lambda tx: rows.purge(tx, [3]))
+    one.sql("UPDATE journal SET data = ? WHERE kind = ?", data, rows.PURGED)
+    (problem,) = (await one.verify()).problems
+    assert "audit row 3 is gone" in problem
 
 
 async def test_a_proof_in_a_large_log_is_short_and_quick(one: Sealing) -> None:

@@ -20,6 +20,7 @@ from homeroom.cli import main
 from homeroom.settings import load_settings
 from homeroom.store import Store
 from homeroom_ferpa.log import table
+from homeroom_ferpa.log.rows import purge
 from tests.services import postgres
 from tests.services.run import NotHere
 from tests.services.sealed import fill, mark, sealing
@@ -97,6 +98,14 @@ def test_a_log_that_does_not_hold_is_exit_1_with_every_problem() -> None:
     assert "THE LOG DOES NOT HOLD" in result.stdout
 
 
+def test_a_purge_while_no_server_runs_is_told_as_not_sealed_yet() -> None:
+    with opened() as store:
+        store.write_now(lambda tx: purge(tx, [4]))
+    code, told = verdict()
+    assert (code, told["ok"], told["purged"], told["purged_unsealed"], told["pending"]) == (0, True, 1, 1, 1)
+    assert "rests on a journal entry that is not sealed yet" in run("audit", "verify").stdout
+
+
 def test_a_checkpoint_kept_elsewhere_may_be_old_and_must_be_this_logs(district: Path) -> None:
     first = (district / "witness.txt").read_text(encoding="utf-8").split("\n\n\u2014")[0] + "\n"
     kept = district / "kept.txt"
@@ -157,9 +166,12 @@ def test_a_proof_from_a_foreign_file_is_refused_in_words(district: Path) -> None
 
 
 def test_a_fresh_key_signs_from_then_on() -> None:
-    old = run("audit", "public-key").stdout.split()
+    old = run("audit", "public-key").stdout.strip()
     fresh = run("audit", "rotate-key").stdout.strip()
-    assert run("audit", "public-key").stdout.split() == [*old, fresh]
+    number = fresh.partition(" since=")[2]
+    lines = [f"{old} since=1 until={number}", fresh]
+    assert run("audit", "public-key").stdout.splitlines() == lines
+    assert json.loads(run("audit", "public-key", "--json").stdout) == {"keys": lines}
     assert verdict()[0] == 0
 
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from homeroom.store import Store
 from homeroom.store.cipher import Cipher
-from homeroom_ferpa.log import receipts, table, verifier
+from homeroom_ferpa.log import notes, receipts, table, verifier
+from homeroom_ferpa.log.notes import LogKey
 from homeroom_ferpa.log.verifier import Problem, check_file, ed25519_verify, parse_key
 from tests.services.sealed import ORIGIN, Sealing, fill, mark, sealing, with_tables
 
@@ -123,6 +124,104 @@ async def test_a_receipt_outlives_a_change_of_keys_for_whoever_has_the_old_key(p
     assert verifier.check_receipt(receipt, old)
     with pytest.raises(Problem):
         verifier.check_receipt(receipt | {"key_changes": receipt["key_changes"][1:]}, old)
+
+
+def a_lie(place: Sealing, secret: int, number: int, **more: Any) -> dict[str, Any]:
+    """A receipt over a tree of one invented entry, signed with one of the log's keys, oldest first."""
+    columns = ["2026-09-01T14:00:00.000000Z", "attendance.recorded", "t-1", "c-1", "s-1", "u-7", "record-x"]
+    leaf = json.dumps(["homeroom.journal.1", 1, *columns, None, None, None, '{"status":"absent"}'])
+    keys = place.store.read_now(partial(table.keys, secret=True))
+    root = verifier.leaf_hash(leaf.encode())
+    at = place.log.sealer.last.at
+    note = notes.checkpoint(origin=ORIGIN, size=1, root=root, number=number, at=at, keys=[keys[secret]], **more)
+    entries = [{"index": 0, "leaf": leaf, "proof": []}]
+    return {
+        "format": "homeroom-receipt/1",
+        "record_id": "record-x",
+        "checkpoint": note,
+        "key_changes": [],
+        "entries": entries,
+    }
+
+
+async def test_a_key_that_was_replaced_signs_nothing_any_more(place: Sealing) -> None:
+    early = await a_receipt(place)
+    await place.log.sealer.rotate()
+    last = place.store.read_now(table.newest).number
+    late = await a_receipt(place)
+    lines = notes.published_keys(place.store.read_now(table.keys))
+    assert [line.split()[1:] for line in lines] == [["since=1", f"until={last}"], [f"since={last}"]]
+    keys = verifier.parse_keys(lines)
+    check_file(json.dumps(late | {"key_changes": []}), keys)
+    _, told = check_file(json.dumps(late), keys)
+    assert "replaced since" not in str(told)
+    _, told = check_file(json.dumps(early), keys)
+    assert "a key that the district has replaced since" in str(told)
+    stranger = LogKey(name=ORIGIN, public=bytes(32), since=last)
+    for lie in (
+        a_lie(place, 0, 999_999),
+        a_lie(place, 0, last),
+        a_lie(place, 1, last - 1),
+        a_lie(place, 0, last, following=stranger),
+    ):
+        with pytest.raises(Problem):
+            check_file(json.dumps(lie), keys)
+    with pytest.raises(Problem):  # nor with only the first key, where the receipt itself says that it was replaced
+        check_file(json.dumps(a_lie(place, 0, 999_999) | {"key_changes": late["key_changes"]}), keys[:1])
+    _, told = check_file(
+        json.dumps(a_lie(place, 0, 1)), keys
+    )  # what it could have signed in its time is not told apart
+    assert "could have signed this, too" in str(told)
+
+
+async def test_a_key_that_was_replaced_hands_the_log_to_nobody_else(place: Sealing) -> None:
+    await fill(place, rounds=2)
+    await place.log.sealer.rotate()
+    await fill(place, rounds=2, seed=2)
+    keys = verifier.parse_keys(notes.published_keys(place.store.read_now(table.keys)))
+    chain = place.notes()
+    check_file("\n".join(chain), keys)
+    check_file("\n".join([*chain[:3], chain[2], *chain[3:]]), keys)
+    old, _ = place.store.read_now(partial(table.keys, secret=True))
+    secret = Ed25519PrivateKey.generate()
+    public = secret.public_key().public_bytes_raw()
+    thief = LogKey(name=ORIGIN, public=public, since=3, secret=secret.private_bytes_raw())
+    first = verifier.parse_note(chain[1])
+    for number in (2, 3):
+        stolen = notes.checkpoint(
+            origin=ORIGIN,
+            size=first.size,
+            root=first.root,
+            number=number,
+            at=place.log.sealer.last.at,
+            keys=[old, thief],
+            following=thief,
+        )
+        check_file("\n".join([chain[0], stolen]), [parse_key(old.published)])  # who knows no better
+        with pytest.raises(Problem, match="another key than the district"):
+            check_file("\n".join([chain[0], stolen]), keys)
+
+
+async def test_several_keys_without_a_word_on_when_each_signs_are_refused(place: Sealing, tmp_path: Path) -> None:
+    receipt = await a_receipt(place)
+    await place.log.sealer.rotate()
+    found = place.store.read_now(table.keys)
+    bare, spans = [key.published for key in found], notes.published_keys(found)
+    for lines in (bare, [spans[0], bare[1]], [bare[0], spans[1]], [*spans, bare[0][:-2]]):
+        with pytest.raises(Problem):
+            verifier.parse_keys(lines)
+    assert verifier.parse_keys([*bare, *spans]) == verifier.parse_keys(spans)
+    assert verifier.parse_keys([bare[1]]) == [parse_key(bare[1])]
+    for wrong in ("until=", "since=x", "since=1 since=2", "from=1", "until", "until=-1"):
+        with pytest.raises(Problem):
+            parse_key(f"{bare[0]} {wrong}")
+    (tmp_path / "receipt.json").write_text(json.dumps(receipt), encoding="utf-8")
+    (tmp_path / "key.txt").write_text("\n".join(bare), encoding="utf-8")
+    done = run(str(tmp_path / "receipt.json"), "--key", str(tmp_path / "key.txt"))
+    assert (done.returncode, "several keys of one log" in done.stderr) == (2, True)
+    (tmp_path / "key.txt").write_text("\n".join(spans), encoding="utf-8")
+    assert run(str(tmp_path / "receipt.json"), "--key", str(tmp_path / "key.txt")).returncode == 0
+    assert run(str(tmp_path / "receipt.json"), "--key", spans[0], "--key", spans[1]).returncode == 0
 
 
 async def test_nothing_of_a_receipt_can_be_changed(place: Sealing) -> None:

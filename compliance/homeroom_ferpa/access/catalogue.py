@@ -134,6 +134,7 @@ ferpa_audit           O: id key at kind action purpose basis class_id fields row
                       | L: actor student_ids recipient | S: place
 ferpa_audit_students  L: student_id | O: entry_id
 ferpa_audit_found     O: name last_id
+ferpa_journal_students L: student_id | O: event_id
 ferpa_log_tiles       O: level number refs last_audit last_journal | S: hashes
 ferpa_log_checkpoints O: number size at last_audit last_journal note | S: root
 ferpa_log_keys        O: since key_id name public | S: sealed

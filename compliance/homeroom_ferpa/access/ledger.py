@@ -39,7 +39,7 @@ FROM ferpa_ledger l LEFT JOIN ferpa_ledger_students s ON s.entry_id = l.id AND s
 LEFT JOIN ferpa_standings t ON t.kind = 'emergency' AND t.student_id = ? AND l.standing_id IS NOT NULL
   AND (t.id = l.standing_id OR t.party_id = l.party || '#' || l.id)
 WHERE (s.student_id IS NOT NULL OR l.whole_district = 1){more}
-ORDER BY l.at DESC, l.id DESC LIMIT ?
+ORDER BY l.at DESC, l.id DESC{limit}
 """
 _OFFICIAL = (
     "SELECT id, service FROM ferpa_officials WHERE recipient = ? AND ended_at IS NULL ORDER BY recorded_at DESC LIMIT 1"
@@ -138,16 +138,27 @@ def take(tx: Transaction, events: Sequence[Event], inside: Collection[str]) -> N
 
 
 def of_student(
-    connection: Connection, student_id: str, *, everything: bool, consent_id: str | None = None, limit: int = 500
+    connection: Connection,
+    student_id: str,
+    *,
+    everything: bool,
+    consent_id: str | None = None,
+    after: tuple[str, str] | None = None,
+    limit: int | None = None,
 ) -> list[Shown]:
-    """The entries of one student, the newest first; `everything` also shows those that §99.32 does not ask for."""
+    """The entries of one student, the newest first; `everything` also shows those that §99.32 does not ask for.
+
+    All of them, or `limit` at most, from behind the one with the time and the id `after`.
+    """
     more, params = ("" if everything or consent_id else " AND l.exempt IS NULL"), [student_id, student_id]
     if consent_id is not None:
-        more, params = (
-            " AND (l.consent_id = ? OR l.consent_id LIKE ?)",
-            [student_id, student_id, consent_id, f"%{consent_id}%"],
-        )
-    rows = connection.sql(_OF_STUDENT.format(more=more), (*params, limit))
+        more += " AND (l.consent_id = ? OR l.consent_id LIKE ?)"
+        params += [consent_id, f"%{consent_id}%"]
+    if after is not None:
+        more += " AND (l.at < ? OR (l.at = ? AND l.id < ?))"
+        params += [after[0], *after]
+    most, limits = ("", []) if limit is None else (" LIMIT ?", [limit])
+    rows = connection.sql(_OF_STUDENT.format(more=more, limit=most), (*params, *limits))
     opened = connection.unseal_many([(student_id, text) for row in rows for text in (row[15], row[16])])
     onward = _redisclosures(connection, [row[0] for row in rows])
     return [
@@ -315,15 +326,15 @@ def _message(tx: Transaction, about: Entry, event: Event) -> Entry | None:
 
 
 def _redisclosures(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Redisclosure, ...]]:
-    if not ids:
-        return {}
-    marks = ", ".join("?" * len(ids))
     found: dict[str, tuple[Redisclosure, ...]] = {}
-    for entry_id, party, interest, day in connection.sql(
-        f"SELECT entry_id, party, interest, disclosed_on FROM ferpa_redisclosures WHERE entry_id IN ({marks}) "  # noqa: S608 - marks only
-        "ORDER BY disclosed_on, id",
-        ids,
-    ):
-        one = Redisclosure(party=party, interest=interest, disclosed_on=date.fromisoformat(day))
-        found[entry_id] = (*found.get(entry_id, ()), one)
+    for start in range(0, len(ids), _ROWS):
+        some = ids[start : start + _ROWS]
+        marks = ", ".join("?" * len(some))
+        for entry_id, party, interest, day in connection.sql(
+            f"SELECT entry_id, party, interest, disclosed_on FROM ferpa_redisclosures WHERE entry_id IN ({marks}) "  # noqa: S608 - marks only
+            "ORDER BY disclosed_on, id",
+            some,
+        ):
+            one = Redisclosure(party=party, interest=interest, disclosed_on=date.fromisoformat(day))
+            found[entry_id] = (*found.get(entry_id, ()), one)
     return found

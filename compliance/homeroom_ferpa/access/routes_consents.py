@@ -11,7 +11,7 @@ from homeroom_ferpa.access import consents, facts, ledger
 from homeroom_ferpa.access import shapes as s
 from homeroom_ferpa.access.part import Access
 from homeroom_ferpa.access.records import expected_version, new_id
-from homeroom_ferpa.access.shown import shown
+from homeroom_ferpa.access.shown import page_of, shown
 
 _OF_QUERY = Target(student_id="query.student_id")
 _DECIDED_HERE = ("person", "plugin", "key")
@@ -85,15 +85,16 @@ def _reading(pages: Blueprint, access: Access) -> None:
         return s.ConsentsOut(items=[_consent(one) for one in found])
 
     @pages.get("/consents/<consent_id>/disclosures")
-    @operation("compliance.family", of=_OF_QUERY, query=s.StudentQuery, answers=s.LedgerOut)
-    async def disclosed_under(call: Call, consent_id: str, query: s.StudentQuery) -> s.LedgerOut:
+    @operation("compliance.family", of=_OF_QUERY, query=s.LedgerPageQuery, answers=s.LedgerOut)
+    async def disclosed_under(call: Call, consent_id: str, query: s.LedgerPageQuery) -> s.LedgerOut:
         """A copy of what was disclosed under a consent (§99.30(c))."""
+        page = page_of(query, everything=True, consent_id=consent_id)
 
         def read(connection: Connection) -> list[ledger.Shown]:
             check_may_decide(connection, access, call, query.student_id)
-            return ledger.of_student(connection, query.student_id, everything=True, consent_id=consent_id)
+            return page(connection)
 
-        return shown(call, query.student_id, await call.read(read))
+        return shown(call, query, await call.read(read))
 
 
 def check_may_decide(connection: Connection, access: Access, call: Call, student_id: str) -> None:

@@ -13,7 +13,7 @@ from homeroom_ferpa.access import shapes as s
 from homeroom_ferpa.access.part import Access
 from homeroom_ferpa.access.records import missing, new_id, text_of
 from homeroom_ferpa.access.routes_consents import check_may_decide
-from homeroom_ferpa.access.shown import shown
+from homeroom_ferpa.access.shown import page_of, shown
 
 _OF_QUERY = Target(student_id="query.student_id")
 _REFUSED = "No consent and no exception on file covers this disclosure, so it is refused; the request is on record."
@@ -26,12 +26,13 @@ def add_routes(pages: Blueprint, access: Access) -> None:
     @operation("compliance.family", of=_OF_QUERY, query=s.LedgerQuery, answers=s.LedgerOut)
     async def read_ledger(call: Call, query: s.LedgerQuery) -> s.LedgerOut:
         """Who has asked for a student's records and who has got them (§99.32)."""
+        page = page_of(query, everything=query.everything)
 
         def read(connection: Connection) -> list[ledger.Shown]:
             check_may_decide(connection, access, call, query.student_id)
-            return ledger.of_student(connection, query.student_id, everything=query.everything)
+            return page(connection)
 
-        return shown(call, query.student_id, await call.read(read))
+        return shown(call, query, await call.read(read))
 
     @pages.post("/ledger/<entry_id>/inquiries")
     @operation("compliance.family", of=_OF_QUERY, query=s.StudentQuery, answers={202: None})

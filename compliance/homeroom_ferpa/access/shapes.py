@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from homeroom import Answer, Body, Query
+from homeroom import Answer, Body, PageQuery, Query
 from homeroom_ferpa.access.directory import Item
 
 Id = Field(min_length=1, max_length=100)
@@ -263,10 +263,15 @@ class RedisclosuresIn(Body):
     parties: list[RedisclosureIn] = Field(max_length=200)
 
 
-class LedgerQuery(Query):
-    """Whose, and whether also what §99.32 does not ask for."""
+class LedgerPageQuery(PageQuery):
+    """Whose, and which page of it."""
 
     student_id: str = Id
+
+
+class LedgerQuery(LedgerPageQuery):
+    """The same, and whether also what §99.32 does not ask for."""
+
     everything: bool = False
 
 
@@ -294,6 +299,7 @@ class LedgerEntry(Answer):
 
 
 class LedgerOut(Answer):
-    """The record of requests and disclosures."""
+    """The record of requests and disclosures, the newest first."""
 
     items: list[LedgerEntry]
+    next: str | None = None

@@ -14,6 +14,7 @@ import click
 
 from homeroom_ferpa.log import receipts, table, verifier
 from homeroom_ferpa.log.measure import measure_command
+from homeroom_ferpa.log.notes import published_keys
 from homeroom_ferpa.log.part import Log
 from homeroom_ferpa.log.report import Report
 from homeroom_ferpa.log.routes import verifier_text
@@ -86,8 +87,13 @@ def _tell(report: Report) -> None:
     counted = f"{report.size} entries, {report.checkpoints} checkpoints"
     more = [f"{report.witnessed} kept elsewhere"] if report.witnessed else []
     more += [f"{report.purged} rows let go when their time was over"] if report.purged else []
-    more += [f"{report.pending} rows not sealed yet"] if report.pending else []
+    more += [f"{report.pending} rows after the last checkpoint, not sealed under it"] if report.pending else []
     click.echo("; ".join([counted, *more]) + f". Root {report.root}")
+    if report.purged_unsealed:
+        click.echo(
+            f"That {report.purged_unsealed} of the rows were let go rests on a journal entry that is not sealed yet: "
+            "it was made after the last checkpoint. Let the server run for a moment, and verify once more."
+        )
     click.echo(
         "The log holds." if report.ok else "THE LOG DOES NOT HOLD. Change nothing, keep a copy, and look into it."
     )
@@ -125,20 +131,26 @@ def _add_keys(group: click.Group, log: Log) -> None:
     @group.command("public-key", epilog="Example: homeroom audit public-key > key.txt")
     @_json_option
     def show_keys(*, as_json: bool) -> None:
-        """Print the keys that checkpoints are signed with, oldest first; the last one signs now."""
+        """Print the keys that checkpoints are signed with, oldest first; the last one signs now.
+
+        Where there are several, each comes with the numbers of the checkpoints that it signs.
+        """
         keys = asyncio.run(_read(log, table.keys))
         if not keys:
             raise click.ClickException("Nothing is sealed yet: start the server once, with the plugin enabled.")
         if as_json:
-            click.echo(json.dumps({"keys": [key.published for key in keys]}))
+            click.echo(json.dumps({"keys": published_keys(keys)}))
             return
-        for key in keys:
-            click.echo(key.published)
+        for line in published_keys(keys):
+            click.echo(line)
 
     @group.command("rotate-key", epilog="Example: homeroom audit rotate-key")
     def rotate_key() -> None:
-        """Sign with a fresh key from now on; the old one signs that it does. Publish the new one."""
-        click.echo(asyncio.run(log.sealer.rotate()).published)
+        """Sign with a fresh key from now on; the old one signs that it does.
+
+        Publish anew all that `homeroom audit public-key` prints: it says up to when the old one is to be believed.
+        """
+        click.echo(asyncio.run(log.sealer.rotate()).published_until(None))
 
     @group.command("verifier", epilog="Example: homeroom audit verifier --out verifier.py")
     @_out_option

@@ -29,8 +29,12 @@ class LogKey:
 
     @property
     def published(self) -> str:
-        """The key as it is handed out: NAME+ID+KEY."""
+        """The key alone, as it is handed out: NAME+ID+KEY."""
         return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(_ED25519 + self.public).decode()}"
+
+    def published_until(self, until: int | None) -> str:
+        """The key with the numbers of the checkpoints that it signs: NAME+ID+KEY since=N until=N."""
+        return f"{self.published} since={self.since}" + (f" until={until}" if until is not None else "")
 
     def sign(self, body: str) -> str:
         """The signature line under a checkpoint."""
@@ -46,6 +50,18 @@ class LogKey:
         except (InvalidSignature, ValueError):
             return False
         return True
+
+
+def published_keys(keys: Sequence[LogKey]) -> list[str]:
+    """All keys of a log, oldest first, as they are handed out.
+
+    Where there are several each says what it signs: one that was replaced, perhaps because it was known to others, is
+    not to be believed in any later checkpoint.
+    """
+    if len(keys) == 1:
+        return [keys[0].published]
+    ends = [*(key.since for key in keys[1:]), None]
+    return [key.published_until(end) for key, end in zip(keys, ends, strict=True)]
 
 
 def public_of(secret: bytes) -> bytes:

@@ -13,7 +13,11 @@ _MOST_PROBLEMS = 200
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """What was found. `pending` rows came after the last checkpoint, `purged` ones were let go by the book."""
+    """What was found. `pending` rows came after the last checkpoint, `purged` ones were let go by the book.
+
+    That `purged_unsealed` of these were let go says only a row that is pending, which anybody with the database's
+    password can write: it counts for good once it is sealed.
+    """
 
     size: int = 0
     root: str = base64.b64encode(EMPTY).decode()
@@ -22,6 +26,7 @@ class Report:
     witnessed: int = 0
     pending: int = 0
     purged: int = 0
+    purged_unsealed: int = 0
     untold: int = 0
 
     @property
@@ -48,4 +53,5 @@ class Report:
             "witnessed": self.witnessed,
             "pending": self.pending,
             "purged": self.purged,
+            "purged_unsealed": self.purged_unsealed,
         }

@@ -11,6 +11,7 @@ from quart import Blueprint, Response
 
 from homeroom import Answer, Call, Connection, Query, Refused, Target, operation
 from homeroom_ferpa.log import receipts, table, verifier
+from homeroom_ferpa.log.notes import published_keys
 from homeroom_ferpa.log.part import Log
 
 _SEEN_BY_ALL = "account.self"  # checkpoints and keys are nobody's data
@@ -45,9 +46,11 @@ class Continuation(Answer):
 
 
 class Keys(Answer):
-    """The log's public keys, oldest first; the last one signs."""
+    """The log's public keys, oldest first; the last one signs. Where there are several each says what it signs."""
 
-    keys: list[str]
+    keys: list[str] = Field(
+        description="NAME+ID+KEY, and of several each with ` since=N until=N`: checkpoints' numbers."
+    )
 
 
 class SizeQuery(Query):
@@ -89,7 +92,7 @@ def _add_log(pages: Blueprint) -> None:
     @operation(_SEEN_BY_ALL, answers=Keys)
     async def give_keys(call: Call) -> Keys:
         """The keys that checkpoints are signed with. Compare them with what the district has published elsewhere."""
-        return Keys(keys=[key.published for key in await call.read(table.keys)])
+        return Keys(keys=published_keys(await call.read(table.keys)))
 
     @pages.get("/log/consistency")
     @operation(_SEEN_BY_ALL, query=SizeQuery, answers=Continuation, problems=(404,))

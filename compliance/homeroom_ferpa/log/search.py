@@ -6,6 +6,7 @@ and goes on from there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Literal
@@ -22,6 +23,7 @@ FAR = 200_000
 """How many rows are looked through at most, where no index narrows a search."""
 
 _SOURCE: dict[str, int] = {"reads": AUDIT, "changes": JOURNAL}
+_INDEX: dict[str, finding.Index] = {"reads": finding.READS, "changes": finding.EVENTS}
 _SLACK = timedelta(minutes=1)  # by so much times may stand out of the ids' order
 _SHOWN_STUDENTS = 20
 
@@ -57,7 +59,7 @@ def search(connection: Connection, wanted: Wanted, zone: str) -> Found:
         first, end = _bounds(connection, source.table, wanted, zone)
         where, params = _conditions(wanted, zone)
         far = first
-        if not _is_narrow(wanted):
+        if not _is_narrow(wanted) or (wanted.student_id and end - _INDEX[wanted.of].upto(connection) > FAR):
             far = max(first, end - FAR)
         rows = _rows(connection, wanted, where, params, (far, end))
         if len(rows) > wanted.limit:
@@ -147,22 +149,33 @@ def _rows(
     student = wanted.student_id
     if student is None:
         rows = connection.sql(f"{plain}{newest}", (*ids, *params, most))
-    elif wanted.of == "changes":
-        rows = connection.sql(f"{plain} AND r.student_id = ?{newest}", (*ids, *params, student, most))
     else:
         low, end = ids
-        seen = finding.found_upto(connection) + 1
-        named = " AND r.student_ids LIKE ? ESCAPE '\\'"
-        rows = connection.sql(
-            f"{plain}{named}{newest}", (max(low, seen), end, *params, f"%{_as_pattern(student)}%", most)
-        )
+        index = _INDEX[wanted.of]
+        seen = index.upto(connection) + 1
+        named, naming = _naming(wanted.of, student)
+        rows = connection.sql(f"{plain}{named}{newest}", (max(low, seen), end, *params, *naming, most))
         if len(rows) < most:
             text = (
-                f"SELECT {columns} FROM ferpa_audit_students s JOIN ferpa_audit r ON r.id = s.entry_id "  # noqa: S608 - constants
-                f"WHERE s.student_id = ? AND s.entry_id >= ? AND s.entry_id < ?{where} ORDER BY s.entry_id DESC LIMIT ?"
+                f"SELECT {columns} FROM {index.table} s JOIN {source.table} r ON r.id = s.{index.column} "  # noqa: S608 - constants
+                f"WHERE s.student_id = ? AND s.{index.column} >= ? AND s.{index.column} < ?{where} "
+                f"ORDER BY s.{index.column} DESC LIMIT ?"
             )
             rows = [*rows, *connection.sql(text, (student, low, min(end, seen), *params, most - len(rows)))]
+        if wanted.of == "changes":
+            rows += connection.sql(f"{plain} AND r.student_id = ?{newest}", (*ids, *params, student, most))
+            rows = sorted(rows, key=lambda row: row[0], reverse=True)[:most]
     return [_shown(connection, wanted.of, dict(zip(names, row, strict=True))) for row in rows]
+
+
+def _naming(of: Of, student: str) -> tuple[str, list[Any]]:
+    """The condition that a row names a student in a list, for rows that no index holds yet."""
+    pattern = f"%{_as_pattern(student)}%"
+    if of == "reads":
+        return " AND r.student_ids LIKE ? ESCAPE '\\'", [pattern]
+    marks = ", ".join("?" * len(finding.LISTS))
+    text = f" AND r.kind IN ({marks}) AND r.data LIKE ? ESCAPE '\\' AND (r.student_id IS NULL OR r.student_id <> ?)"
+    return text, [*finding.LISTS, pattern, student]
 
 
 def _as_pattern(student: str) -> str:
@@ -174,7 +187,7 @@ def _as_pattern(student: str) -> str:
 def _shown(connection: Connection, of: Of, row: dict[str, Any]) -> dict[str, Any]:
     """A row in one form for both sources; of many students the first are named, and all are counted."""
     reads = of == "reads"
-    students = orjson.loads(row["student_ids"]) if reads else [row["student_id"]] if row["student_id"] else []
+    students = orjson.loads(row["student_ids"]) if reads else _students_of(row)
     actor = row["actor"] if reads else row["actor_id"]
     return {
         "of": of,
@@ -185,7 +198,7 @@ def _shown(connection: Connection, of: Of, row: dict[str, Any]) -> dict[str, Any
         "actor_name": _name(connection, actor),
         "action": row["action"] if reads else row["purpose"],
         "basis": row["basis"],
-        "student_ids": students[:_SHOWN_STUDENTS],
+        "student_ids": list(students[:_SHOWN_STUDENTS]),
         "students": len(students),
         "class_id": row["class_id"],
         "subject_id": None if reads else row["subject_id"],
@@ -197,6 +210,11 @@ def _shown(connection: Connection, of: Of, row: dict[str, Any]) -> dict[str, Any
         "credential": row["credential"] if reads else None,
         "data": None if reads else row["data"],
     }
+
+
+def _students_of(row: dict[str, Any]) -> Sequence[str]:
+    """Whom a change is about: one student, or those whom it lists."""
+    return [row["student_id"]] if row["student_id"] else finding.listed(row["kind"], row["data"])
 
 
 def _name(connection: Connection, person: str | None) -> str | None:

@@ -112,6 +112,7 @@ class Verified(Answer):
     witnessed: int
     pending: int
     purged: int
+    purged_unsealed: int = Field(description="Of these, those that only a row says which is not sealed yet.")
 
 
 def add_routes(pages: Blueprint, log: Log) -> None:
@@ -152,7 +153,7 @@ def _add_state(pages: Blueprint, log: Log) -> None:
         """The newest checkpoint, what waits to be sealed, and what stands in the way."""
         del call
         health = await log.health()
-        last, upto = await services.store.read(lambda c: (table.newest(c), finding.found_upto(c)))
+        last, upto = await services.store.read(lambda c: (table.newest(c), finding.READS.upto(c)))
         return LogState(
             number=last.number,
             size=last.size,

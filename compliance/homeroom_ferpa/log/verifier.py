@@ -1,6 +1,7 @@
 """Checks what a school's Homeroom log has promised, without Homeroom: this one file and a Python from 3.9 on are all.
 
     python verifier.py receipt.json --key "KEY THAT THE DISTRICT HAS PUBLISHED"
+    python verifier.py receipt.json --key FILE-WITH-ITS-KEYS.txt
 
 It takes receipts (one attendance record in the log), signed checkpoints and whole witness files, and proofs that a
 later checkpoint continues an earlier one. It asks nobody on the network. Exit code 0: all of it holds; 1: something
@@ -45,11 +46,16 @@ class Problem(Exception):
 
 
 class Key(NamedTuple):
-    """A public key and the name of the log that signs with it."""
+    """A public key, the name of the log that signs with it, and the numbers of the checkpoints that it signs.
+
+    Without `until` it signs still. At `until` it hands the log on, in a checkpoint that the next key signs, too.
+    """
 
     name: str
     key_id: bytes
     public: bytes
+    since: int = 0
+    until: int | None = None
 
 
 class Checkpoint(NamedTuple):
@@ -149,14 +155,40 @@ def _climbed(fn: int, sn: int, steps: Sequence[bytes]) -> tuple[bytes, bytes]:
 
 
 def parse_key(text: str) -> Key:
-    """A public key as the district publishes it: NAME+ID+KEY."""
-    name, _, rest = text.strip().partition("+")
+    """A public key as the district publishes it: NAME+ID+KEY, and where it has had several, since=N and until=N."""
+    whole, *spans = text.split() or [""]
+    name, _, rest = whole.partition("+")
     short, _, body = rest.partition("+")
     raw = _decoded(body, "the key")
     key_id = hashlib.sha256(name.encode() + b"\n" + raw).digest()[:_KEY_ID]
     if not name or raw[:1] != _ED25519 or len(raw) != 1 + _HASH or short != key_id.hex():
         raise Problem("the key is not whole; copy it anew, from the first letter to the last")
-    return Key(name, key_id, raw[1:])
+    said = {word: _number(value) for word, _, value in (one.partition("=") for one in spans)}
+    if len(said) < len(spans) or not said.keys() <= {"since", "until"} or None in said.values():
+        raise Problem("what follows the key is not whole; copy it anew, from the first letter to the last")
+    return Key(name, key_id, raw[1:], said.get("since") or 0, said.get("until"))
+
+
+def parse_keys(texts: Iterable[str]) -> list[Key]:
+    """Several keys, each once and with the narrowest span that is said of it.
+
+    Raises Problem also where several of one log are given and it is not said which of them signs when.
+    """
+    found: dict[tuple[str, bytes], Key] = {}
+    for key in map(parse_key, texts):
+        known = found.get((key.name, key.public), key)
+        ends = [one.until for one in (key, known) if one.until is not None]
+        narrow = key._replace(since=max(key.since, known.since), until=min(ends) if ends else None)
+        found[key.name, key.public] = narrow
+    keys = sorted(found.values(), key=lambda key: (key.name, key.since))
+    for place, new in enumerate(keys[1:]):
+        old = keys[place]
+        if old.name == new.name and (old.until is None or old.until > new.since):
+            raise Problem(
+                "these are several keys of one log, and nothing says which of them signs when, so one that was "
+                "replaced would count for ever; get all of them anew from the district, or give its newest one alone"
+            )
+    return keys
 
 
 def parse_note(text: str) -> Checkpoint:
@@ -200,7 +232,10 @@ def notes(lines: Iterable[str]) -> Iterator[str]:
 
 
 def check_signed(checkpoint: Checkpoint, keys: Sequence[Key]) -> Key:
-    """The key, one of `keys`, that has signed; a signature by one of them that is wrong is never passed over."""
+    """The key, one of `keys`, that has signed.
+
+    A signature by one of them that is wrong, or that was not its to give any more, is never passed over.
+    """
     signer = None
     for name, key_id, signature in checkpoint.signatures:
         for key in keys:
@@ -208,6 +243,7 @@ def check_signed(checkpoint: Checkpoint, keys: Sequence[Key]) -> Key:
                 continue
             if not ed25519_verify(key.public, checkpoint.body, signature):
                 raise Problem("the signature is forged, or the checkpoint was changed after it was signed")
+            _check_span(checkpoint, key)
             signer = signer or key
     if signer is None:
         raise Problem("it is not signed by the key that you have given: another log's, or a foreigner's")
@@ -216,14 +252,47 @@ def check_signed(checkpoint: Checkpoint, keys: Sequence[Key]) -> Key:
     return signer
 
 
+def _check_span(checkpoint: Checkpoint, key: Key) -> None:
+    """Return when it was the key's turn to sign the checkpoint."""
+    if key.until is None and not key.since:
+        return
+    number = _number(checkpoint.extension("number"))
+    if number is None:
+        raise Problem("it has no number, so nothing shows whether its key was the one that signed then")
+    if number < key.since or (key.until is not None and number > key.until):
+        raise Problem(f"checkpoint {number} is signed with a key that was not the district's then: it is forged")
+    if number == key.until and checkpoint.extension("next-key") is None:
+        raise Problem(f"checkpoint {number} does not hand the log on to the next key, which the district's did")
+
+
 def with_next_key(checkpoint: Checkpoint, keys: Sequence[Key]) -> list[Key]:
-    """`keys`, and the one that a checkpoint found to be signed hands the log on to."""
+    """`keys`, and the one that a checkpoint found to be signed hands the log on to; the one before it ends there."""
     named = checkpoint.extension("next-key")
     if named is None:
         return list(keys)
-    key = parse_key(named)
-    check_signed(checkpoint, [key])  # the new one must have taken over
-    return list(keys) if key in keys else [*keys, key]
+    following = parse_key(named)
+    check_signed(checkpoint, [following])  # the new one must have taken over
+    number = _number(checkpoint.extension("number"))
+    if number is None:
+        raise Problem("it hands the log on and has no number")
+    signers = [key_id for _, key_id, _ in checkpoint.signatures]
+    following = following._replace(since=number)
+    known: list[Key] = []
+    expected = False
+    for key in keys:
+        if (key.name, key.public) == (following.name, following.public):
+            expected = key.since == number
+            if not expected and key.since:
+                raise Problem("it hands the log on to a key that did not begin to sign then")
+            following = following._replace(until=key.until)
+        else:
+            known.append(key)
+    for place, key in enumerate(known):
+        if key.name == following.name and key.key_id in signers:
+            if key.until is not None and not expected:
+                raise Problem("it hands the log on to another key than the district has published")
+            known[place] = key._replace(until=number)
+    return [*known, following]
 
 
 # Ed25519, RFC 8032 section 5.1
@@ -308,6 +377,7 @@ def check_receipt(receipt: dict[str, Any], keys: Sequence[Key]) -> tuple[Checkpo
         known = with_next_key(change, known)
     checkpoint = parse_note(_text(receipt["checkpoint"]))
     check_signed(checkpoint, known)
+    with_next_key(checkpoint, known)
     entries: list[dict[str, Any]] = []
     last = -1
     for one in _list(receipt["entries"]):
@@ -383,6 +453,12 @@ def _entry(leaf: str) -> dict[str, Any]:
     return entry
 
 
+def _number(text: str | None) -> int | None:
+    """The number that a text stands for; None for any other text."""
+    plain = text is not None and text.isascii() and text.isdigit() and len(text) <= _DIGITS
+    return int(text) if text is not None and plain else None
+
+
 def _json(text: str) -> Any:
     def whole(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({name for name, _ in pairs}) != len(pairs):
@@ -442,27 +518,33 @@ def check_file(text: str, keys: Sequence[Key]) -> tuple[list[Checkpoint], list[s
         chain, _ = check_chain(list(notes(text.split("\n"))), keys)
         last = chain[-1]
         many = f"{len(chain)} checkpoints" if len(chain) > 1 else "One checkpoint"
-        return chain, [f"{many}, all signed and in order. The last: {_when(last)}."]
+        return chain, [f"{many}, all signed and in order. The last: {_when(last, keys)}."]
     given = _json(text)
     kind = given.get("format") if isinstance(given, dict) else None
     if kind == CONSISTENCY:
         chain = check_continuation(given, keys)
         before, last = chain[0].size, chain[-1]
         unchanged = f"The log of {last.size} entries begins with all {before} entries that it had before, unchanged."
-        return chain, [unchanged, f"{_when(last)}."]
+        return chain, [unchanged, f"{_when(last, keys)}."]
     if kind != RECEIPT:
         raise Problem("this is neither a receipt nor a proof nor a checkpoint")
     checkpoint, entries = check_receipt(given, keys)
     told = [f"Attendance record {given['record_id']} stands in the log of {checkpoint.origin} as follows:"]
     told += [_line(entry) for entry in entries]
-    told.append(f"{_when(checkpoint)}. Nobody can change these entries now without its showing.")
+    told.append(f"{_when(checkpoint, keys)}. Nobody can change these entries now without its showing.")
     told.append("The log shows what was recorded and when. Whether it was right, only people can tell.")
     return [checkpoint], told
 
 
-def _when(checkpoint: Checkpoint) -> str:
-    moment = checkpoint.extension("time")
-    return f"{checkpoint.size} entries, signed {moment or 'without a time'}"
+def _when(checkpoint: Checkpoint, keys: Sequence[Key]) -> str:
+    signed = f"{checkpoint.size} entries, signed {checkpoint.extension('time') or 'without a time'}"
+    by = [key for key in keys if any((key.name, key.key_id) == one[:2] for one in checkpoint.signatures)]
+    if any(key.until is None for key in by) or not any(key.until is not None for key in by):
+        return signed
+    return (
+        f"{signed}, with a key that the district has replaced since. Whoever has come to know that key could have "
+        "signed this, too: ask the district for a newer one"
+    )
 
 
 def _line(entry: dict[str, Any]) -> str:
@@ -484,11 +566,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("files", nargs="+", metavar="FILE", help="what to check")
     parser.add_argument("--key", action="append", required=True, help="the district's key NAME+ID+KEY, or its file")
     options = parser.parse_args(arguments)
-    keys: list[Key] = []
     try:
-        for given in options.key:
-            text = given if given.count("+") > 1 else _read(given)
-            keys += [parse_key(line) for line in text.splitlines() if line.strip()]
+        texts = [given if given.count("+") > 1 else _read(given) for given in options.key]
+        keys = parse_keys(line for text in texts for line in text.splitlines() if line.strip())
     except Problem as problem:
         parser.error(f"--key: {problem}")
     if not keys:

@@ -42,7 +42,8 @@ async def verify(
 ) -> Report:
     """What holds and what does not. `read` runs a query; `witnessed` are files' names with the checkpoints in them.
 
-    The log may grow meanwhile.
+    The log may grow meanwhile, and audit rows may be let go: what says so is then not sealed under the checkpoint that
+    the look began with, which the report tells.
     """
     check = _Check()
     await read(check.begin)
@@ -77,9 +78,6 @@ class _Check:
             self.last = table.newest(connection)
             self.signatures.begin(connection, self.last)
             self._check_ends(connection)
-            for of, source in SOURCES.items():
-                text = f"SELECT count(*) FROM {source.table} WHERE id > ?"  # noqa: S608 - a constant
-                self.report.pending += connection.sql(text, (self.last.last(of),))[0][0]
         self.report.size = self.last.size
 
     def tiles(self, connection: Connection, first: int) -> None:
@@ -106,10 +104,25 @@ class _Check:
             count //= WIDTH
             if hashes:
                 self._check_level(connection, level, count // WIDTH, hashes)
-        lost = [row_id for row_id in self._missing if row_id not in self._let_go]
-        self.report.purged = len(self._missing) - len(lost)
-        for row_id in lost:
-            self.report.found(f"audit row {row_id} is gone, and nothing says that it was let go")
+        with connection.snapshot():
+            self._count_pending(connection)
+            self._check_missing(_let_go_after(connection, self.last.last_journal))
+
+    def _count_pending(self, connection: Connection) -> None:
+        for of, source in SOURCES.items():
+            text = f"SELECT count(*) FROM {source.table} WHERE id > ?"  # noqa: S608 - a constant
+            self.report.pending += connection.sql(text, (self.last.last(of),))[0][0]
+
+    def _check_missing(self, unsealed: set[int]) -> None:
+        """See that every missing audit row was let go; `unsealed` are those that only a pending row names."""
+        for row_id in self._missing:
+            if row_id in self._let_go:
+                self.report.purged += 1
+            elif row_id in unsealed:
+                self.report.purged += 1
+                self.report.purged_unsealed += 1
+            else:
+                self.report.found(f"audit row {row_id} is gone, and nothing says that it was let go")
 
     def _check_ends(self, connection: Connection) -> None:
         """See that each level ends where the last checkpoint says: what lies beyond has lost its checkpoint."""
@@ -179,7 +192,7 @@ class _Check:
         elif _leaf_of(source, row) != kept:
             self.report.found(f"{_NAMES[source]} {row_id} (entry {index}) is not what was sealed")
         elif source == JOURNAL and row[2] == PURGED:
-            self._let_go.update(orjson.loads(row[-1]).get("entries", ()))
+            self._let_go |= _entries(row[-1])
 
     def _ends(self) -> tuple[int, int]:
         audit, journal = ((0 if seen == _LOWEST else seen) for seen in (self._seen[AUDIT], self._seen[JOURNAL]))
@@ -203,6 +216,21 @@ class _Check:
         whole = len(wanted) == WIDTH
         if (kept if whole else kept[: len(wanted) * HASH]) != b"".join(wanted):
             self.report.found(f"the tree's hashes at level {level}, tile {number}, are not those of the entries")
+
+
+def _let_go_after(connection: Connection, journal_id: int) -> set[int]:
+    """The audit rows that the journal says were let go, after one of its rows."""
+    rows = connection.sql("SELECT data FROM journal WHERE id > ? AND kind = ?", (journal_id, PURGED))
+    return {row_id for (data,) in rows for row_id in _entries(data)}
+
+
+def _entries(data: Any) -> set[int]:
+    """Which audit rows a row of the journal names as let go; none where it is not as this plugin writes it."""
+    try:
+        entries = orjson.loads(data)["entries"]
+        return {row_id for row_id in entries if isinstance(row_id, int)}
+    except (ValueError, TypeError, KeyError):
+        return set()
 
 
 def _leaf_of(source: int, row: tuple[Any, ...]) -> bytes | None:

@@ -7,9 +7,9 @@ from typing import Any
 
 from quart import Blueprint, Response, request
 
-from homeroom_web.asking import tried
+from homeroom_web.asking import link, tried
 from homeroom_web.family.rights import for_holders, student_of
-from homeroom_web.forms import field, filled, version
+from homeroom_web.forms import chosen, field, filled, version
 from homeroom_web.pages import Pages, go, language
 from homeroom_web.visitors import Failed, Visitor
 from homeroom_web.words import to_say
@@ -99,14 +99,15 @@ async def _page(
     of = f"student_id={student_id}"
     listed = await visitor.get(f"/compliance/opt-outs?{of}")
     consents = (await visitor.get(f"/compliance/consents?{of}"))["items"]
-    ledger = (await visitor.get(f"/compliance/ledger?{of}"))["items"]
+    ledger = await visitor.get(link("/compliance/ledger", {"student_id": student_id, **chosen("cursor")}))
     return pages.render(
         "family/privacy.html",
         visitor=visitor,
         student=await student_of(visitor, student_id),
         listed=listed,
         consents=consents[::-1],
-        ledger=ledger,
+        ledger=ledger["items"],
+        more=ledger["next"] and link(f"/records/{student_id}/privacy", {"cursor": ledger["next"]}),
         kinds=RECORDS,
         purposes=PURPOSES,
         told=told or _EMPTY,
