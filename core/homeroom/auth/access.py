@@ -94,6 +94,21 @@ def classes_within(identity: Identity, action: str, today: date) -> ModelSelect[
     return m.Class.select(m.Class.id).where(_any(judge.classes() for judge in judges))
 
 
+def classes_with(
+    connection: Connection, identity: Identity, action: str, student_id: str, today: date
+) -> ModelSelect[m.Class] | None:
+    """As `classes_within`, by those roles alone that reach this student as well.
+
+    A teacher who is also a parent is not told that a student of the own class sits with the own child elsewhere.
+    """
+    judges = [
+        judge for judge in _judges(identity, action, today) if _reaches_one(connection, judge, "person", student_id)
+    ]
+    if any(judge.reach is Reach.DISTRICT for judge in judges):
+        return None
+    return m.Class.select(m.Class.id).where(_any(judge.classes() for judge in judges))
+
+
 def students_within(identity: Identity, action: str, today: date) -> ModelSelect[m.User] | None:
     """The ids of the people that `identity` reaches with `action`, as a query to select from; None means all.
 
