@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from homeroom.auth import accounts
+from homeroom.auth import accounts, sign_in
 from homeroom.auth.tokens import secret_token
 from homeroom.roster import people
 from homeroom.store import Refused, now_utc
@@ -181,6 +181,33 @@ async def test_an_invitation_makes_one_account_with_the_role_it_names(place: Fro
     tokens = await place.login("t@district.example")
     me = await (await place.get("/auth/me", token=tokens["access_token"])).get_json()
     assert me["roles"] == [{"role": "teacher", "org_id": "north"}]
+
+
+async def test_a_mistyped_address_is_not_kept_when_the_password_is_refused(place: Front) -> None:
+    await place.store.write(world.build)
+    token = secret_token()
+    await place.store.write(lambda tx: accounts.invite(tx, invitation_id="i", token=token, user_id="guardian_ann"))
+    body = {"email": "mun@home.example", "password": "too short", "name": "Mum", "invitation": token}
+    assert (await place.post("/auth/register", body)).status_code == 422
+    body |= {"email": ADMIN, "password": PASSWORD}
+    taken = await place.post("/auth/register", body)
+    assert (taken.status_code, (await taken.get_json())["detail"]) == (422, "This e-mail address cannot be used here.")
+    assert (await place.post("/auth/register", {**body, "email": "mum@home.example"})).status_code == 201
+    kept = place.store.read_now(lambda c: people.contacts_of(c, "guardian_ann"))
+    assert [(one.value, one.source) for one in kept] == [("mum@home.example", people.SELF_ASSERTED)]
+    await place.login("mum@home.example")
+
+
+async def test_known_addresses_cannot_be_listed_by_registering(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_in, "PER_ADDRESS", 3)
+    async with front(sqlite_url, auth={"registration": "open"}) as place:
+        body = {"email": "new@person.example", "password": PASSWORD, "name": "New Person"}
+        codes = [(await place.post("/auth/register", body)).status_code for _ in range(5)]
+        assert codes == [201, 409, 409, 409, 429]
+        kept = place.store.read_now(lambda c: c.values(m.Contact.select(m.Contact.source)))
+        assert kept == [people.SELF_ASSERTED]
 
 
 async def test_an_invitation_expires_and_a_newer_one_replaces_it(place: Front) -> None:
