@@ -88,6 +88,36 @@ async def test_a_made_up_refresh_token_is_refused(place: Front, token: str) -> N
     assert (await place.post("/auth/refresh", {"refresh_token": token})).status_code == 401
 
 
+async def test_made_up_refresh_tokens_reach_the_writer_never_and_end_in_429(
+    place: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_in, "DEAD_REFRESHES", 3)
+    tokens = await place.login(ANN)
+    written: list[str] = []
+    write = place.store.write
+
+    async def noted(unit: Any) -> Any:
+        written.extend(["refresh"] if "refreshed" in getattr(unit, "__qualname__", "") else [])
+        return await write(unit)
+
+    monkeypatch.setattr(place.store, "write", noted)
+    assert (await place.post("/auth/refresh", {"refresh_token": tokens["refresh_token"]})).status_code == 200
+    assert written == ["refresh"]
+    said = [await place.post("/auth/refresh", {"refresh_token": f"hrr_{n}.x.y"}) for n in range(4)]
+    assert [answer.status_code for answer in said] == [401, 401, 401, 429]
+    assert int(said[-1].headers["Retry-After"]) > 0
+    assert written == ["refresh"]
+    await place.login(ANN)  # what was no sign-in counts for none
+
+
+async def test_single_sign_ons_without_end_are_refused_from_one_address(
+    place: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_in, "STARTS", 2)
+    said = [(await place.get("/auth/providers/any/start")).status_code for _ in range(3)]
+    assert said == [404, 404, 429]
+
+
 async def test_somebody_switched_off_cannot_sign_in_refresh_or_go_on(place: Front) -> None:
     tokens = await place.login(ANN)
     assert (await place.get("/auth/me", token=tokens["access_token"])).status_code == 200

@@ -260,6 +260,17 @@ async def test_one_address_that_tries_everybody_is_stopped_and_others_are_not(
     assert caught.value.status == 401
 
 
+async def test_sign_ons_that_begin_are_counted_by_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_in, "STARTS", 2)
+    limiter = MemoryLimiter()
+    for _ in range(2):
+        await sign_in.count_start(limiter, "192.0.2.1")
+    with pytest.raises(Refused) as caught:
+        await sign_in.count_start(limiter, "192.0.2.1")
+    assert (caught.value.status, bool(caught.value.retry_after)) == (429, True)
+    await sign_in.count_start(limiter, "192.0.2.2")
+
+
 async def test_an_account_is_guarded_from_many_addresses_together(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,11 +149,12 @@ async def login(call: Call, body: Login) -> Tokens:
 
 
 @auth.post("/refresh")
-@operation(PUBLIC, body=Refresh, answers=Tokens, problems=(401, 503))
+@operation(PUBLIC, body=Refresh, answers=Tokens, problems=(401, 429, 503))
 async def refresh(call: Call, body: Refresh) -> Tokens:
     """The next pair of tokens. A refresh token that is used a second time ends its whole session."""
     days = call.district.settings.auth.refresh_token_days
-    return Tokens.model_validate(await sign_in.refreshed(door(call), body.refresh_token, days=days))
+    pair = await sign_in.refreshed(door(call), body.refresh_token, days=days, address=address(call))
+    return Tokens.model_validate(pair)
 
 
 @auth.post("/logout")
