@@ -101,7 +101,7 @@ def listening(host: str, port: int) -> Check:
         try:
             probe.bind((host, port))
         except OSError as exc:
-            taken = f"{host}:{port} cannot be used: {exc.strerror}"
+            taken = f"{_authority(host, port)} cannot be used: {exc.strerror}"
         else:
             return Check(name="port", detail=f"{port} is free")
     if _is_homeroom(host, port):
@@ -111,13 +111,23 @@ def listening(host: str, port: int) -> Check:
 
 
 def _is_homeroom(host: str, port: int) -> bool:
+    return any(_answers(f"{scheme}://{_authority(host, port)}/health") for scheme in ("http", "https"))
+
+
+def _answers(url: str) -> bool:
     import httpx2
 
     try:
-        answer = httpx2.get(f"http://{host}:{port}/health", timeout=2)
+        # Unverified: the certificate is for the name that browsers ask for, and nothing secret is sent.
+        answer = httpx2.get(url, timeout=2, verify=False)
         return bool(answer.json() == {"status": "ok"})
     except (httpx2.HTTPError, ValueError):
         return False
+
+
+def _authority(host: str, port: int) -> str:
+    """Host and port as they stand in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def database(settings: Settings) -> Check:

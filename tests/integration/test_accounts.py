@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from homeroom.auth import accounts
+from homeroom.auth import accounts, sign_in
 from homeroom.auth.tokens import secret_token
 from homeroom.roster import people
 from homeroom.store import Refused, now_utc
@@ -86,6 +86,36 @@ async def test_of_two_refreshes_at_once_the_second_ends_the_session(place: Front
 @pytest.mark.parametrize("token", ["", "hrr_x", "hrr_a.b.c", "x" * 400])
 async def test_a_made_up_refresh_token_is_refused(place: Front, token: str) -> None:
     assert (await place.post("/auth/refresh", {"refresh_token": token})).status_code == 401
+
+
+async def test_made_up_refresh_tokens_reach_the_writer_never_and_end_in_429(
+    place: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_in, "DEAD_REFRESHES", 3)
+    tokens = await place.login(ANN)
+    written: list[str] = []
+    write = place.store.write
+
+    async def noted(unit: Any) -> Any:
+        written.extend(["refresh"] if "refreshed" in getattr(unit, "__qualname__", "") else [])
+        return await write(unit)
+
+    monkeypatch.setattr(place.store, "write", noted)
+    assert (await place.post("/auth/refresh", {"refresh_token": tokens["refresh_token"]})).status_code == 200
+    assert written == ["refresh"]
+    said = [await place.post("/auth/refresh", {"refresh_token": f"hrr_{n}.x.y"}) for n in range(4)]
+    assert [answer.status_code for answer in said] == [401, 401, 401, 429]
+    assert int(said[-1].headers["Retry-After"]) > 0
+    assert written == ["refresh"]
+    await place.login(ANN)  # what was no sign-in counts for none
+
+
+async def test_single_sign_ons_without_end_are_refused_from_one_address(
+    place: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_in, "STARTS", 2)
+    said = [(await place.get("/auth/providers/any/start")).status_code for _ in range(3)]
+    assert said == [404, 404, 429]
 
 
 async def test_somebody_switched_off_cannot_sign_in_refresh_or_go_on(place: Front) -> None:
@@ -181,6 +211,33 @@ async def test_an_invitation_makes_one_account_with_the_role_it_names(place: Fro
     tokens = await place.login("t@district.example")
     me = await (await place.get("/auth/me", token=tokens["access_token"])).get_json()
     assert me["roles"] == [{"role": "teacher", "org_id": "north"}]
+
+
+async def test_a_mistyped_address_is_not_kept_when_the_password_is_refused(place: Front) -> None:
+    await place.store.write(world.build)
+    token = secret_token()
+    await place.store.write(lambda tx: accounts.invite(tx, invitation_id="i", token=token, user_id="guardian_ann"))
+    body = {"email": "mun@home.example", "password": "too short", "name": "Mum", "invitation": token}
+    assert (await place.post("/auth/register", body)).status_code == 422
+    body |= {"email": ADMIN, "password": PASSWORD}
+    taken = await place.post("/auth/register", body)
+    assert (taken.status_code, (await taken.get_json())["detail"]) == (422, "This e-mail address cannot be used here.")
+    assert (await place.post("/auth/register", {**body, "email": "mum@home.example"})).status_code == 201
+    kept = place.store.read_now(lambda c: people.contacts_of(c, "guardian_ann"))
+    assert [(one.value, one.source) for one in kept] == [("mum@home.example", people.SELF_ASSERTED)]
+    await place.login("mum@home.example")
+
+
+async def test_known_addresses_cannot_be_listed_by_registering(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_in, "PER_ADDRESS", 3)
+    async with front(sqlite_url, auth={"registration": "open"}) as place:
+        body = {"email": "new@person.example", "password": PASSWORD, "name": "New Person"}
+        codes = [(await place.post("/auth/register", body)).status_code for _ in range(5)]
+        assert codes == [201, 409, 409, 409, 429]
+        kept = place.store.read_now(lambda c: c.values(m.Contact.select(m.Contact.source)))
+        assert kept == [people.SELF_ASSERTED]
 
 
 async def test_an_invitation_expires_and_a_newer_one_replaces_it(place: Front) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from homeroom.roster import people
 from homeroom.store import models as m
 from tests.services import world
 from tests.services.office import RULE, a_message, addresses
@@ -175,6 +176,30 @@ async def test_everybody_reads_their_own_messages_and_no_other(api: Served) -> N
     await a_message(api.district.store, state="delivered", recipient_id="guardian_cy", student_id="cy")
     listed = await (await api.get("~/notifications/mine", "guardian_ann")).get_json()
     assert [one["id"] for one in listed["items"]] == [mine]
+
+
+@pytest.mark.parametrize("change", [{"blocked": True}, {"data_access": False}, {"ends_on": world.TODAY.isoformat()}])
+async def test_what_was_said_of_a_child_is_hidden_once_the_guardian_may_not_know_of_it(
+    api: Served, change: dict[str, object]
+) -> None:
+    await a_message(api.district.store, state="delivered")
+    assert await own(api) == 1
+    changed = await api.call("PATCH", "~/students/ann/guardians/guardian_ann", by="admin_north", json=change)
+    assert changed.status_code == 200
+    assert await own(api) == 0
+
+
+async def test_an_ended_guardianship_hides_what_was_said_of_the_child_and_nothing_else(api: Served) -> None:
+    await a_message(api.district.store, state="delivered")
+    await a_message(api.district.store, state="delivered", audience="office")
+    assert await own(api) == 2
+    await api.district.store.write(lambda tx: people.unlink_guardian(tx, "guardian_ann", "ann"))
+    assert await own(api) == 1
+
+
+async def own(api: Served, by: str = "guardian_ann") -> int:
+    """How many messages somebody finds among their own."""
+    return len((await (await api.get("~/notifications/mine", by)).get_json())["items"])
 
 
 async def test_hazard_19_a_person_chooses_a_language_and_refuses_one_address(api: Served) -> None:

@@ -18,6 +18,7 @@ import httpx2
 import psutil
 import pytest
 
+from homeroom import doctor
 from tests.services import certificate
 
 SECONDS = 30
@@ -128,6 +129,19 @@ def test_only_tls_1_3_is_spoken(start: Start, tmp_path: Path, sqlite_url: str) -
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with socket.create_connection(("127.0.0.1", port)) as raw, pytest.raises((ssl.SSLError, ConnectionError)):
         context.wrap_socket(raw, server_hostname="localhost").close()
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_doctor_knows_a_server_by_https_and_on_ipv6_too(
+    start: Start, tmp_path: Path, sqlite_url: str, host: str, scheme: str
+) -> None:
+    cert, key = certificate.write(tmp_path)
+    files = ("--certfile", str(cert), "--keyfile", str(key)) if scheme == "https" else ()
+    server = start("serve", "--host", host, "--port", "0", *files, DATABASE_URL=sqlite_url)
+    port = int(url_in(server.line()).rsplit(":", 1)[1])
+    assert doctor.listening(host, port).detail == f"Homeroom serves on {port}"
     assert server.stop() == 0
 
 

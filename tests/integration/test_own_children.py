@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from homeroom.services import ApiAnswer
+from homeroom.store import Transaction
 from homeroom.store import models as m
 from tests.services.front import CHEAP
 from tests.services.served import ELSEWHERE, HERE, Served, served
@@ -49,6 +50,32 @@ async def test_a_child_whose_guardian_is_blocked_is_not_in_the_list(api: Served)
     )
     await api.district.tail.catch_up()
     assert await _children(api, "guardian_ann") == []
+
+
+async def test_a_teacher_who_is_a_parent_sees_nothing_of_a_students_other_class_where_the_own_child_sits(
+    api: Served,
+) -> None:
+    """Bob, of the biology that this parent of Ann teaches, also sits in Ann's algebra."""
+    await api.district.store.write(_bob_joins_algebra)
+
+    async def seen(who: str) -> tuple[list[str], int]:
+        classes = await (await api.get("~/students/bob/classes", who)).get_json()
+        figures = await (await api.get("~/attendance/stats?student_id=bob", who)).get_json()
+        return [one["id"] for one in classes["items"]], figures["present"] + figures["absent"]
+
+    assert await seen("teacher_parent") == await seen("teacher_b") == (["biology"], 1)
+    assert await seen("teacher_a") == (["algebra"], 1)
+    assert await seen("admin_north") == await seen("admin") == await seen("bob") == (["algebra", "biology"], 2)
+    own = await (await api.get("~/students/ann/classes", "teacher_parent")).get_json()
+    assert [one["id"] for one in own["items"]] == ["algebra"]
+
+
+def _bob_joins_algebra(tx: Transaction) -> None:
+    tx.insert(m.Enrollment, user_id="bob", class_id="algebra", role="student", changed_at=tx.now)
+    record = tx.get(m.AttendanceRecord, "record_ann")
+    assert record is not None
+    other = {**record.__data__, "id": "record_bob_algebra", "student_id": "bob", "status": "absent"}
+    tx.insert(m.AttendanceRecord, **other)
 
 
 async def test_being_inside_gives_no_rights_of_the_machine(api: Served) -> None:

@@ -432,6 +432,22 @@ async def test_a_role_at_an_unknown_org_is_left_out_and_the_person_taken(store: 
     assert len(await store.read(lambda c: people.roles_of(c, dan.id))) == 1
 
 
+async def test_an_address_that_somebody_gave_for_themselves_is_vouched_for_once_the_source_has_it_too(
+    store: Store,
+) -> None:
+    records = _with(small_district(), person("ana", "student", agents=("gus",)))
+    await _run(store, records)
+    ana = await _user(store, "ana")
+    await store.write(
+        lambda tx: people.add_contact(tx, ana.id, "email", "ana@home.example", source=people.SELF_ASSERTED)
+    )
+    told = _with(records, person("ana", "student", agents=("gus",), email="ana@home.example"))
+    assert (await _run(store, told)).changed == 1
+    kept = await store.read(lambda c: people.contacts_of(c, ana.id))
+    assert [(one.value, one.source) for one in kept] == [("ana@home.example", "sis")]
+    assert (await _run(store, told)).changed == 0
+
+
 async def test_addresses_are_replaced_and_those_given_here_stay(store: Store) -> None:
     records = small_district()
     await _run(store, records)

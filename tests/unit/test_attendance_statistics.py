@@ -74,15 +74,22 @@ def test_two_classes_of_a_school_are_added_up_by_day(store: Store) -> None:
     assert [tuple(row)[1:] for row in figures.by_day] == [(2, 0, 1, 0)]
 
 
-def test_a_students_figures_can_be_narrowed_to_classes(store: Store) -> None:
+def test_a_students_figures_can_be_narrowed_to_a_class_and_to_what_one_may_see(store: Store) -> None:
     room = classroom(store)
     ann = room.students[0]
     day_of(room, {ann: "present"})
 
-    def figures(ids: list[str]) -> int:
-        return store.read_now(lambda c: student_figures(c, ann, None, None, ids)).present
+    def figures(class_id: str | None, *allowed: str) -> int:
+        within = lambda model: model.class_id.in_(allowed)  # noqa: E731
+        return store.read_now(lambda c: student_figures(c, ann, None, None, class_id=class_id, within=within)).present
 
-    assert (figures([room.class_id]), figures(["another"]), figures([])) == (1, 0, 0)
+    here = room.class_id
+    assert [figures(None, here), figures(here, here), figures(None, "another"), figures("another", here)] == [
+        1,
+        1,
+        0,
+        0,
+    ]
 
 
 def test_there_is_no_rate_of_nothing(store: Store) -> None:

@@ -65,7 +65,34 @@ def test_the_first_address_is_taken_from_the_invited_who_has_none(district: Stor
     district.write_now(lambda tx: accounts.invite(tx, invitation_id="i", token="t", user_id="ann"))
     invited = district.write_now(lambda tx: accounts.claim(tx, token="t", email="ann@district.example"))
     assert invited == accounts.Invited(id="i", user_id="ann")
-    assert district.read_now(lambda c: people.people_with(c, "email", "ann@district.example")) == ["ann"]
+    owners = lambda c: people.people_with(c, "email", "ann@district.example")  # noqa: E731
+    assert district.read_now(owners) == []
+    district.write_now(lambda tx: accounts.keep_address(tx, "ann", "ann@district.example"))
+    assert district.read_now(owners) == ["ann"]
+
+
+def test_an_address_of_somebody_else_is_refused_and_the_invitation_stays_good(district: Store) -> None:
+    add(district)
+    district.write_now(lambda tx: accounts.invite(tx, invitation_id="i", token="t", user_id="ann"))
+    unit = lambda tx: accounts.claim(tx, token="t", email="ANA@district.example")  # noqa: E731
+    assert refused(district, unit) == (422, "invalid")
+    assert district.write_now(lambda tx: accounts.claim(tx, token="t", email="ann@district.example")).user_id == "ann"
+
+
+def test_a_mistyped_address_is_put_right_with_the_next_invitation(district: Store) -> None:
+    for number, email in enumerate(("anm@district.example", "ann@district.example")):
+        key = f"t{number}"
+        district.write_now(lambda tx, k=key: accounts.invite(tx, invitation_id=k, token=k, user_id="ann"))  # type: ignore[misc]
+        district.write_now(lambda tx, k=key, e=email: accounts.claim(tx, token=k, email=e))  # type: ignore[misc]
+        district.write_now(lambda tx, e=email: accounts.keep_address(tx, "ann", e))  # type: ignore[misc]
+    kept = [one.value for one in district.read_now(lambda c: people.contacts_of(c, "ann"))]
+    assert kept == ["ann@district.example"]
+
+
+def test_an_address_that_the_school_has_stays_when_an_account_is_set_up_with_it(district: Store) -> None:
+    add(district)
+    district.write_now(lambda tx: accounts.keep_address(tx, "u", "another@district.example"))
+    assert [one.source for one in district.read_now(lambda c: people.contacts_of(c, "u"))] == [None]
 
 
 def test_an_invitation_of_somebody_who_has_left_is_worth_nothing(district: Store) -> None:
@@ -91,6 +118,15 @@ def test_a_sis_id_joins_where_no_address_does(district: Store) -> None:
     district.write_now(lambda tx: tx.run(m.User.update(sourced_id="sis-7").where(m.User.id == "ann")))
     assert joined(district, subject="s", user_sourced_id="sis-7") == "ann"
     assert joined(district, subject="s") == "ann"
+
+
+def test_an_address_that_somebody_gave_for_themselves_joins_nobody_and_keeps_nobody_out(district: Store) -> None:
+    email = "teacher@district.example"
+    district.write_now(lambda tx: accounts.keep_address(tx, "ann", email))
+    with pytest.raises(Refused, match="no account"):
+        joined(district, subject="s", email=email)
+    district.write_now(lambda tx: people.add_contact(tx, "teacher_a", "email", email))
+    assert joined(district, subject="s", email=email) == "teacher_a"
 
 
 def test_an_address_that_two_people_share_joins_neither(district: Store) -> None:
@@ -222,6 +258,17 @@ async def test_one_address_that_tries_everybody_is_stopped_and_others_are_not(
     with pytest.raises(Refused) as caught:
         await sign_in.who_is(door, credentials("p9@district.example", client="192.0.2.2"))
     assert caught.value.status == 401
+
+
+async def test_sign_ons_that_begin_are_counted_by_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_in, "STARTS", 2)
+    limiter = MemoryLimiter()
+    for _ in range(2):
+        await sign_in.count_start(limiter, "192.0.2.1")
+    with pytest.raises(Refused) as caught:
+        await sign_in.count_start(limiter, "192.0.2.1")
+    assert (caught.value.status, bool(caught.value.retry_after)) == (429, True)
+    await sign_in.count_start(limiter, "192.0.2.2")
 
 
 async def test_an_account_is_guarded_from_many_addresses_together(

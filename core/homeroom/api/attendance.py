@@ -18,7 +18,7 @@ from homeroom.api.problem import FieldError, Invalid
 from homeroom.attendance import check_in as arrivals
 from homeroom.attendance import day_status, history, marks, records, statistics
 from homeroom.attendance.sessions import KnownSessions
-from homeroom.auth.access import classes_within, records_within
+from homeroom.auth.access import records_within
 from homeroom.roster.people import names_of
 from homeroom.store import Connection, Refused, not_found
 from homeroom.types import Status
@@ -432,9 +432,9 @@ async def _page(call: Call, query: PageQuery, **named: Any) -> dict[str, Any]:
     return {"items": _disclosed(call, found), "next": cursor_of((found[-1].id,)) if more else None}
 
 
-def _within(call: Call) -> Callable[[Any], Any]:
+def _within(call: Call, action: str = "attendance.read") -> Callable[[Any], Any]:
     me, today = call.me, call.today()
-    return lambda model: records_within(model, me, "attendance.read", today)
+    return lambda model: records_within(model, me, action, today)
 
 
 def _disclosed(call: Call, found: Sequence[records.Record]) -> Sequence[records.Record]:
@@ -443,16 +443,11 @@ def _disclosed(call: Call, found: Sequence[records.Record]) -> Sequence[records.
 
 
 def _of_student(call: Call, student_id: str, query: FiguresQuery) -> Callable[[Connection], statistics.Figures]:
-    """A student's figures, from the classes that the caller reaches."""
-    within = classes_within(call.me, "attendance.stats", call.today())
-
-    def read(connection: Connection) -> statistics.Figures:
-        ids = None if within is None else connection.values(within)
-        if query.class_id is not None:
-            ids = [query.class_id]
-        return statistics.student_figures(connection, student_id, query.since, query.until, ids)
-
-    return read
+    """A student's figures, from the records that the caller may see."""
+    within = _within(call, "attendance.stats")
+    return lambda c: statistics.student_figures(
+        c, student_id, query.since, query.until, class_id=query.class_id, within=within
+    )
 
 
 def _origin(call: Call) -> str:

@@ -14,6 +14,7 @@ from homeroom.api.problem import FieldError, Invalid
 from homeroom.auth import accounts, sessions, sign_in
 from homeroom.auth.authenticator import TICKET_SECONDS
 from homeroom.roster.names import display_name
+from homeroom.roster.people import SELF_ASSERTED
 from homeroom.store import Refused, Transaction, new_id, not_found, now_utc
 from homeroom.store import models as m
 from homeroom.types import Credentials, PasswordSet
@@ -131,6 +132,7 @@ async def register(call: Call, body: Registration) -> tuple[Registered, int]:
         raise
     try:
         password_kept(await sign_in.set_password(call.district.host, invited.user_id, **_login_of(body)))
+        await call.write(lambda tx: accounts.keep_address(tx, invited.user_id, body.email))
     except BaseException:  # also when the client has gone: the invitation must not be lost with it
         await call.write(lambda tx: accounts.release(tx, invited.id))
         raise
@@ -147,11 +149,12 @@ async def login(call: Call, body: Login) -> Tokens:
 
 
 @auth.post("/refresh")
-@operation(PUBLIC, body=Refresh, answers=Tokens, problems=(401, 503))
+@operation(PUBLIC, body=Refresh, answers=Tokens, problems=(401, 429, 503))
 async def refresh(call: Call, body: Refresh) -> Tokens:
     """The next pair of tokens. A refresh token that is used a second time ends its whole session."""
     days = call.district.settings.auth.refresh_token_days
-    return Tokens.model_validate(await sign_in.refreshed(door(call), body.refresh_token, days=days))
+    pair = await sign_in.refreshed(door(call), body.refresh_token, days=days, address=address(call))
+    return Tokens.model_validate(pair)
 
 
 @auth.post("/logout")
@@ -260,9 +263,13 @@ async def _open_registration(call: Call, body: Registration) -> Registered:
     user_id = new_id()
 
     def unit(tx: Transaction) -> None:
-        accounts.add_user(tx, user_id=user_id, name=body.name, email=body.email, roles=())
+        accounts.add_user(tx, user_id=user_id, name=body.name, email=body.email, roles=(), source=SELF_ASSERTED)
 
-    await call.write(unit)
+    try:
+        await call.write(unit)
+    except Refused:  # counted, or whoever asks could find out without limit which addresses are known here
+        await sign_in.count_failure(call.district.limiter, address(call))
+        raise
     try:
         password_kept(await sign_in.set_password(call.district.host, user_id, **_login_of(body)))
     except BaseException:  # also when the client has gone: nobody is left behind without a password

@@ -11,6 +11,7 @@ from quart import Blueprint
 from homeroom.api.operation import Answer, Body, Call, Query, Target, operation
 from homeroom.api.paging import PageQuery, cursor_of
 from homeroom.api.reach import check_school, schools_of
+from homeroom.auth.access import own_children
 from homeroom.notify import choices, limits, reading
 from homeroom.notify.outbox import STATES
 from homeroom.notify.reading import Shown, Wanted
@@ -320,6 +321,7 @@ async def list_own(call: Call, query: MyMessageQuery) -> MyMessageList:
         recipient_id=call.me.subject,
         states=_TRIED if query.tried else ("accepted", "delivered"),
         without=call.me.without,
+        children=own_children(call.me, call.today()),
         after=query.after(2),
         limit=query.size(),
         texts=True,

@@ -41,9 +41,10 @@ async def list_providers(call: Call) -> ProviderList:
 
 
 @providers.get("/<name>/start")
-@operation(PUBLIC, answers={302: None}, problems=(404, 503))
+@operation(PUBLIC, answers={302: None}, problems=(404, 429, 503))
 async def start_sign_in(call: Call, name: str) -> Response:
     """To the provider's own page; the cookie ties the way back to this browser."""
+    await sign_in.count_start(call.district.limiter, address(call))
     browser = request.cookies.get(COOKIE)
     redirect_uri = _redirect_uri(call, name)
     beginning = await external.begin(door(call), name, redirect_uri=redirect_uri, browser=browser)

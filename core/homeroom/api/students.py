@@ -13,7 +13,7 @@ from quart import Blueprint, Response
 from homeroom.api.etag import etag, expected_version
 from homeroom.api.operation import Answer, Body, Call, Target, operation
 from homeroom.api.paging import PageQuery, cursor_of
-from homeroom.auth.access import classes_within, students_within
+from homeroom.auth.access import classes_with, students_within
 from homeroom.roster import people
 from homeroom.roster.classes import seats_of
 from homeroom.roster.names import display_name
@@ -168,9 +168,9 @@ async def read_student(call: Call, student_id: str) -> tuple[Student, int, dict[
 async def list_classes_of(call: Call, student_id: str) -> ClassesOfStudent:
     """The classes in which a student sits today, as far as the caller may know of them."""
     today = call.today()
-    within = classes_within(call.me, "class.read", today)
 
     def read(connection: Connection) -> list[ClassOfStudent]:
+        within = classes_with(connection, call.me, "class.read", student_id, today)
         found = seats_of(connection, student_id, today, within)
         return [
             ClassOfStudent(

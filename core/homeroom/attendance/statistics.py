@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from peewee import SQL
+
 from homeroom.attendance.records import day_text
 from homeroom.store import Connection, Transaction
+from homeroom.store import models as m
 
 _COUNTS = "present, tardy, absent, excused"
 _CLASS = f"SELECT school_day, {_COUNTS} FROM attendance_counts WHERE class_id = ?"  # noqa: S608 - constants
@@ -17,7 +20,6 @@ _SCHOOL = f"SELECT school_day, {_SUMS} FROM attendance_counts WHERE school_id = 
 _TALLY = ", ".join(
     f"CAST(SUM(CASE WHEN status = '{status}' THEN 1 ELSE 0 END) AS INTEGER)" for status in _COUNTS.split(", ")
 )
-_STUDENT = f"SELECT school_day, {_TALLY} FROM attendance_records WHERE student_id = ?"  # noqa: S608 - constants
 _RECOUNT = (
     f"SELECT class_id, school_day, MAX(school_id), {_TALLY} FROM attendance_records "  # noqa: S608 - constants
     "GROUP BY class_id, school_day"
@@ -76,15 +78,28 @@ def student_figures(
     student_id: str,
     since: date | None,
     until: date | None,
-    class_ids: Iterable[str] | None = None,
+    *,
+    class_id: str | None = None,
+    within: Callable[[Any], Any] | None = None,
 ) -> Figures:
-    """A student's figures from `since` to `until`, both included; only those of `class_ids` where given."""
-    text, params = _between(_STUDENT, student_id, since, until)
-    if class_ids is not None:
-        ids = sorted(class_ids)
-        text += f" AND class_id IN ({', '.join('?' * len(ids)) or 'NULL'})"
-        params += ids
-    return _figures(connection.sql(f"{text} GROUP BY school_day ORDER BY school_day", params))
+    """A student's figures from `since` to `until`, both included; only those of `class_id` where given.
+
+    `within` gives the condition on the table of records that leaves what the caller may see (None: everything).
+    """
+    table = m.AttendanceRecord
+    conditions = [table.student_id == student_id]
+    if since is not None:
+        conditions.append(table.school_day >= since)
+    if until is not None:
+        conditions.append(table.school_day <= until)
+    if class_id is not None:
+        conditions.append(table.class_id == class_id)
+    if within is not None and (allowed := within(table)) is not None:
+        conditions.append(allowed)
+    query = table.select(table.school_day, SQL(_TALLY)).where(*conditions)
+    query = query.group_by(table.school_day).order_by(table.school_day)
+    # Raw rows: peewee's own conversion would cost more than the query.
+    return _figures(connection.database.execute(query).fetchall())
 
 
 def recount(connection: Connection) -> list[Drift]:

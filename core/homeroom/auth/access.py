@@ -94,6 +94,21 @@ def classes_within(identity: Identity, action: str, today: date) -> ModelSelect[
     return m.Class.select(m.Class.id).where(_any(judge.classes() for judge in judges))
 
 
+def classes_with(
+    connection: Connection, identity: Identity, action: str, student_id: str, today: date
+) -> ModelSelect[m.Class] | None:
+    """As `classes_within`, by those roles alone that reach this student as well.
+
+    A teacher who is also a parent is not told that a student of the own class sits with the own child elsewhere.
+    """
+    judges = [
+        judge for judge in _judges(identity, action, today) if _reaches_one(connection, judge, "person", student_id)
+    ]
+    if any(judge.reach is Reach.DISTRICT for judge in judges):
+        return None
+    return m.Class.select(m.Class.id).where(_any(judge.classes() for judge in judges))
+
+
 def students_within(identity: Identity, action: str, today: date) -> ModelSelect[m.User] | None:
     """The ids of the people that `identity` reaches with `action`, as a query to select from; None means all.
 
@@ -103,6 +118,11 @@ def students_within(identity: Identity, action: str, today: date) -> ModelSelect
     if any(judge.reach is Reach.DISTRICT for judge in judges):
         return None
     return m.User.select(m.User.id).where(_any(judge.people() for judge in judges))
+
+
+def own_children(identity: Identity, today: date) -> ModelSelect[m.Guardianship]:
+    """The ids of the students whose guardian `identity` is today, not blocked and with access to their records."""
+    return _Judge(identity, Reach.CHILDREN, Rule(), today).children()
 
 
 def schools_within(identity: Identity, action: str, today: date = date.max) -> ModelSelect[m.Org] | None:
@@ -190,7 +210,7 @@ class _Judge:
                     self._enrolled(m.Enrollment.user_id).where(m.Enrollment.class_id.in_(self._taught()))
                 )
             case Reach.CHILDREN:
-                return m.User.id.in_(self._children())
+                return m.User.id.in_(self.children())
             case _:
                 return m.User.id == self.identity.subject
 
@@ -205,6 +225,16 @@ class _Judge:
                 return m.Org.id.in_(self._workplaces())
             case _:
                 return _NEVER
+
+    def children(self) -> ModelSelect[Any]:
+        """The ids of one's own children."""
+        table = m.Guardianship
+        query = table.select(table.student_id).where(table.guardian_id == self.identity.subject)
+        if self.identity.without:
+            query = query.where(table.student_id.not_in(sorted(self.identity.without)))
+        if self.day is None:
+            return query
+        return query.where(_current(table, self.day), ~table.blocked, table.data_access)
 
     def sessions(self) -> Any:
         """The condition on ClassSession, for who reaches those of a day alone."""
@@ -241,16 +271,7 @@ class _Judge:
     def _is_family(self, model: Any) -> Any:
         if self.reach is Reach.SELF:
             return model.user_id == self.identity.subject
-        return model.user_id.in_(self._children())
-
-    def _children(self) -> ModelSelect[Any]:
-        table = m.Guardianship
-        query = table.select(table.student_id).where(table.guardian_id == self.identity.subject)
-        if self.identity.without:
-            query = query.where(table.student_id.not_in(sorted(self.identity.without)))
-        if self.day is None:
-            return query
-        return query.where(_current(table, self.day), ~table.blocked, table.data_access)
+        return model.user_id.in_(self.children())
 
     def _workplaces(self) -> ModelSelect[m.Org]:
         """The schools where this person has the role of a teacher, or teaches a class."""

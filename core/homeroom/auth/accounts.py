@@ -18,6 +18,7 @@ from homeroom.store import models as m
 from homeroom.types import ExternalIdentity, RoleAt
 
 INVITATION_DAYS = 14
+_TAKEN = "This e-mail address cannot be used here."
 _NO_INVITATION = "This invitation is not valid any more. Please ask your school for a new one."
 
 
@@ -29,20 +30,21 @@ class Invited:
     user_id: str
 
 
-def add_user(tx: Transaction, *, user_id: str, name: str, email: str, roles: Sequence[RoleAt]) -> None:
-    """A new person with an e-mail address and roles; the password is set by the hook `set_password`.
+def add_user(
+    tx: Transaction, *, user_id: str, name: str, email: str, roles: Sequence[RoleAt], source: str | None = None
+) -> None:
+    """A new person with an e-mail address (from `source`) and roles; the password is set by the hook `set_password`.
 
     Raises Refused 409 when the address is somebody's already.
     """
     if tx.get(m.User, user_id) is not None:
         return
     if people.people_with(tx, "email", email):
-        raise conflict("email-taken", "This e-mail address cannot be used here.")
+        raise conflict("email-taken", _TAKEN)
     given, _, family = name.strip().rpartition(" ")
     names = (given.strip(), family) if given else (family, "")
-    people.create_person(
-        tx, person_id=user_id, roles=roles, given_name=names[0], family_name=names[1], contacts={"email": email}
-    )
+    people.create_person(tx, person_id=user_id, roles=roles, given_name=names[0], family_name=names[1])
+    people.add_contact(tx, user_id, "email", email, source=source, quiet=True)
 
 
 def invite(tx: Transaction, *, invitation_id: str, token: str, user_id: str, days: int = INVITATION_DAYS) -> datetime:
@@ -72,7 +74,10 @@ def invite(tx: Transaction, *, invitation_id: str, token: str, user_id: str, day
 
 
 def claim(tx: Transaction, *, token: str, email: str) -> Invited:
-    """Use an invitation up. Raises Refused 403 when it is not good, 422 when the address is not the invited one's."""
+    """Use an invitation up. Raises Refused 403 when it is not good, 422 when the address is not the invited one's.
+
+    Whom the school has no address of may choose one that is nobody else's; `keep_address` keeps it.
+    """
     table = m.Invitation
     row = tx.one(table.select().where(table.token_hash == fingerprint(token)))
     if row is None or row.used_at is not None or row.expires_at <= tx.now:
@@ -80,16 +85,28 @@ def claim(tx: Transaction, *, token: str, email: str) -> Invited:
     person = tx.get(m.User, row.user_id)
     if person is None or person.ended or not person.enabled:
         raise Refused(403, "invitation-invalid", _NO_INVITATION)
-    known = tx.value(
-        m.Contact.select(m.Contact.id).where((m.Contact.user_id == person.id) & (m.Contact.kind == "email"))
-    )
-    if known is None:
-        people.add_contact(tx, person.id, "email", email)
-    elif person.id not in people.people_with(tx, "email", email):
+    owners = people.people_with(tx, "email", email)
+    if not _has_address(tx, person.id):
+        if set(owners) - {person.id}:
+            raise Refused(422, "invalid", _TAKEN)
+    elif person.id not in owners:
         raise Refused(422, "invalid", "Please use the e-mail address that your school has for you.")
     tx.run(table.update(used_at=tx.now).where(table.id == row.id))
     tx.journal("invitation.accepted", subject_id=person.id, data={"invitation": row.id})
     return Invited(id=row.id, user_id=person.id)
+
+
+def keep_address(tx: Transaction, user_id: str, email: str) -> None:
+    """Keep the address that somebody has set up their account with, in place of what they gave for themselves before.
+
+    Nothing is kept where the school has an address of the person.
+    """
+    if _has_address(tx, user_id):
+        return
+    for address in people.contacts_of(tx, user_id):
+        if address.kind == "email" and address.value != email:
+            people.remove_contact(tx, user_id, "email", address.value)
+    people.add_contact(tx, user_id, "email", email, source=people.SELF_ASSERTED)
 
 
 def release(tx: Transaction, invitation_id: str) -> None:
@@ -159,10 +176,18 @@ def keys(connection: Connection) -> list[m.ApiKey]:
     return connection.all(m.ApiKey.select().where(~m.ApiKey.revoked).order_by(m.ApiKey.id.desc()))
 
 
+def _has_address(connection: Connection, user_id: str) -> bool:
+    """Whether the school has an e-mail address of the person, which is more than what they gave themselves."""
+    table = m.Contact
+    query = table.select(table.id).where(table.user_id == user_id, table.kind == "email", people.is_vouched_for())
+    return connection.value(query) is not None
+
+
 def _joined_now(tx: Transaction, external: ExternalIdentity) -> str | None:
     found: list[str] = []
     if external.email:
-        found = people.people_with(tx, "email", external.email)
+        # What people say of themselves joins nobody: a student may have given a teacher's address.
+        found = people.people_with(tx, "email", external.email, vouched_for=True)
     if not found and external.user_sourced_id:
         table = m.User
         found = tx.values(table.select(table.id).where((table.sourced_id == external.user_sourced_id) & ~table.ended))

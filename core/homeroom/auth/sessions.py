@@ -76,6 +76,12 @@ def rotate(tx: Transaction, *, token: str, genuine: bool, session_id: str, new_t
     return Rotation(outcome="rotated", user_id=row.user_id)
 
 
+def is_live(connection: Connection, session_id: str, now: datetime) -> bool:
+    """Whether there is such a session, and it has not ended."""
+    row = connection.get(m.SignInSession, session_id)
+    return row is not None and row.ended_at is None and bool(row.expires_at > now)
+
+
 def _until(tx: Transaction, row: m.SignInSession, days: int) -> datetime:
     """When a session ends that was just refreshed: a substitute's as it would have, with its day."""
     table = m.Substitution

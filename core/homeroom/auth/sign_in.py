@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from homeroom.auth import sessions
-from homeroom.store import Connection, Refused, Transaction, new_id
+from homeroom.store import Connection, Refused, Transaction, new_id, now_utc
 from homeroom.store import models as m
 from homeroom.types import Credentials, PasswordSet, SignIn
 
@@ -23,8 +23,13 @@ PER_ACCOUNT = 60
 """The same from anywhere: higher, so that a stranger cannot lock somebody out from afar at little cost."""
 PER_ADDRESS = 500
 """Failures from one network address: a whole school may sit behind one."""
+DEAD_REFRESHES = 3000
+"""Refresh tokens of no live session from one network address in WINDOW_SECONDS."""
+STARTS = 6000
+"""Single sign-ons begun from one network address: a district may leave by one, all in the same quarter of an hour."""
 
 _WRONG = "The e-mail address or the password is not right."
+_ENDED = "This sign-in has ended. Please sign in again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +113,27 @@ def pair(door: Door, user_id: str, session_id: str, refresh_token: str) -> Pair:
     )
 
 
-async def refreshed(door: Door, token: str, *, days: int) -> Pair:
-    """A new pair for a refresh token. Raises Refused 401; a token used twice has then ended its session."""
+async def count_start(limiter: Limiter, address: str) -> None:
+    """Count a single sign-on that begins. Raises Refused 429 when too many did from this network address."""
+    allowance = await limiter.hit(f"start-from:{address}", STARTS, WINDOW_SECONDS)
+    if not allowance.allowed:
+        raise _too_many(allowance.retry_after, "Too many sign-ins have begun here.")
+
+
+async def refreshed(door: Door, token: str, *, days: int, address: str) -> Pair:
+    """A new pair for a refresh token. Raises Refused 401; a token used twice has then ended its session.
+
+    Raises Refused 429 after too many tokens of no live session from this network address.
+    """
+    key = f"refresh-from:{address}"
+    allowance = await door.limiter.peek(key, DEAD_REFRESHES, WINDOW_SECONDS)
+    if not allowance.allowed:
+        raise _too_many(allowance.retry_after)
     tokens = door.authenticator.refresh
     session_id, genuine = tokens.session_of(token), tokens.is_ours(token)
+    if not await door.store.read(lambda c: sessions.is_live(c, session_id, now_utc())):
+        await door.limiter.hit(key, DEAD_REFRESHES, WINDOW_SECONDS)  # and the one writer hears nothing of it
+        raise Refused(401, "not-signed-in", _ENDED)
     new_token = tokens.make(session_id)
 
     def unit(tx: Transaction) -> sessions.Rotation:
@@ -122,7 +144,7 @@ async def refreshed(door: Door, token: str, *, days: int) -> Pair:
         door.authenticator.end(session_id)
         raise Refused(401, "session-ended", "This was used before, so the sign-in was ended. Please sign in again.")
     if rotation.outcome != "rotated" or rotation.user_id is None:
-        raise Refused(401, "not-signed-in", "This sign-in has ended. Please sign in again.")
+        raise Refused(401, "not-signed-in", _ENDED)
     return pair(door, rotation.user_id, session_id, new_token)
 
 
@@ -159,6 +181,6 @@ def _may_come_in(connection: Connection, user_id: str) -> bool:
     return person is not None and person.enabled and not person.ended
 
 
-def _too_many(retry_after: int) -> Refused:
-    text = "Too many sign-ins have failed. Please wait a little, then try again."
+def _too_many(retry_after: int, what: str = "Too many sign-ins have failed.") -> Refused:
+    text = f"{what} Please wait a little, then try again."
     return Refused(429, "too-many-requests", text, retry_after=max(1, retry_after))

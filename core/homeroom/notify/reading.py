@@ -48,7 +48,8 @@ WHERE message_id = ? ORDER BY number
 class Wanted:
     """Which messages. `within` selects the ids of the schools that the caller reaches; None means all, and staff's.
 
-    Nothing is told of the students `without`; `texts` also reads what the messages say.
+    Nothing is told of the students `without`; `texts` also reads what the messages say. `children` selects the ids of
+    the students of whom a guardian may be told now; None asks for no guardianship.
     """
 
     within: Any = None
@@ -57,6 +58,7 @@ class Wanted:
     recipient_id: str | None = None
     states: Sequence[str] = ()
     without: Collection[str] = ()
+    children: Any = None
     kind: str | None = None
     channel: str | None = None
     since: date | None = None
@@ -130,6 +132,9 @@ def messages(connection: Connection, wanted: Wanted) -> tuple[list[Shown], tuple
         query = query.where(table.school_id.in_(wanted.within))
     if wanted.without:
         query = query.where(table.student_id.is_null() | table.student_id.not_in(sorted(wanted.without)))
+    if wanted.children is not None:
+        of_children = table.student_id.is_null() | table.student_id.in_(wanted.children)
+        query = query.where((table.audience != "guardian") | of_children)
     if wanted.states:
         query = query.where(table.state.in_(list(wanted.states)))
     if wanted.since is not None:

@@ -22,6 +22,9 @@ from homeroom.types import Role, RoleAt
 
 ContactKind = Literal["email", "phone", "sms"]
 
+SELF_ASSERTED = "self-asserted"
+"""The `source` of an address that somebody gave for themselves and nobody has verified; no plugin has such a name."""
+
 _NAMES = ("given_name", "family_name", "preferred_given_name", "preferred_family_name")
 _PATCHABLE = (*_NAMES, "middle_name", "identifier", "username", "grades", "birth_date", "enabled")
 
@@ -173,14 +176,23 @@ def revoke_role(tx: Transaction, person_id: str, role: RoleAt) -> bool:
     return bool(gone)
 
 
-def add_contact(tx: Transaction, person_id: str, kind: ContactKind, value: str, *, quiet: bool = False) -> bool:
+def add_contact(
+    tx: Transaction,
+    person_id: str,
+    kind: ContactKind,
+    value: str,
+    *,
+    source: str | None = None,
+    quiet: bool = False,
+) -> bool:
     """Keep one more address of a person, sealed; whether it was new. `quiet` leaves the journal to the caller."""
     value = value.strip()
     known = Contact.user_id == person_id, Contact.kind == kind, Contact.lookup.in_(tx.cipher.lookups(kind, value))
     if not value or tx.one(Contact.select().where(*known)) is not None:
         return False
     lookup = tx.cipher.lookup(kind, value)
-    tx.insert(Contact, user_id=person_id, kind=kind, value=tx.seal_for(person_id, value), lookup=lookup)
+    sealed = tx.seal_for(person_id, value)
+    tx.insert(Contact, user_id=person_id, kind=kind, value=sealed, lookup=lookup, source=source)
     if not quiet:
         edits.note(tx, "user", person_id, _source(tx, person_id), [kind])
         tx.journal("user.changed", subject_id=person_id, data={"fields": [kind]})
@@ -210,8 +222,11 @@ def contacts_of(connection: Connection, person_id: str) -> list[Address]:
     ]
 
 
-def people_with(connection: Connection, kind: ContactKind, value: str) -> list[str]:
-    """Ids of the people who have this address and have not left (a family may share one)."""
+def people_with(connection: Connection, kind: ContactKind, value: str, *, vouched_for: bool = False) -> list[str]:
+    """Ids of the people who have this address and have not left (a family may share one).
+
+    With `vouched_for`, only of those who did not give it for themselves.
+    """
     query = (
         Contact.select(Contact.user_id)
         .join(User, on=(User.id == Contact.user_id))
@@ -219,7 +234,14 @@ def people_with(connection: Connection, kind: ContactKind, value: str) -> list[s
         .order_by(Contact.user_id)
         .distinct()
     )
+    if vouched_for:
+        query = query.where(is_vouched_for())
     return connection.values(query)
+
+
+def is_vouched_for() -> Any:
+    """The condition on Contact for an address that a source or the office has given."""
+    return Contact.source.is_null() | (Contact.source != SELF_ASSERTED)
 
 
 def link_guardian(tx: Transaction, guardian_id: str, student_id: str, relationship: str = "guardian") -> bool:

@@ -18,7 +18,7 @@ from homeroom.store.models import Enrollment
 from homeroom.sync.conflicts import keep, keep_staying, kept_here
 from homeroom.sync.duplicates import flag_duplicates
 from homeroom.sync.job import UNIT, Job
-from homeroom.sync.links import NO_LINKS
+from homeroom.sync.links import NO_LINKS, VOUCH
 from homeroom.sync.mapping import MAPPINGS
 from homeroom.sync.plan import STAGED_COLUMNS, Change, DiffRow, Staged, plan, shown, state_of
 from homeroom.sync.policy import Judge
@@ -208,7 +208,7 @@ def _write_links(tx: Transaction, job: Job, written: Sequence[Change]) -> None:
             (new_id(), row_id, kind, value, lookup, job.source)
             for (row_id, kind, _, lookup), value in zip(contacts, sealed, strict=True)
         ]
-        upsert(tx, "contacts", _CONTACT, rows, on_conflict="ON CONFLICT DO NOTHING")
+        upsert(tx, "contacts", _CONTACT, rows, on_conflict=VOUCH)
     if guardians:
         kept = replace_on(("guardian_id", "student_id"), _GUARDIAN)
         upsert(tx, "guardianships", (*_GUARDIAN, *_RIGHTS), guardians, on_conflict=kept)

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from homeroom.records import Conflict, Noun
+from homeroom.roster.people import SELF_ASSERTED
 from homeroom.store import Connection
 from homeroom.store.bulk import select_in
 from homeroom.sync.content import CONTACTS, seal_context
@@ -24,6 +25,12 @@ SEALED = "(an address)"
 
 ANOTHER = "(another address)"
 """What is shown of an address that the source has changed to."""
+
+VOUCH = (
+    "ON CONFLICT (user_id, kind, lookup) DO UPDATE SET source = excluded.source "
+    f"WHERE contacts.source = '{SELF_ASSERTED}'"
+)
+"""What becomes of an address that is here already: it is the source's where its owner alone had given it."""
 
 Ids = Mapping[Noun, Mapping[str, str]]
 
@@ -156,7 +163,7 @@ def _plan_contacts(
     links: Links, connection: Connection, job: Job, subject: Subject, *, now: dict[Any, Any], judge: Judge
 ) -> None:
     wanted = {(kind, subject.facts[kind]) for kind in CONTACTS if kind in subject.facts}
-    new = wanted - now.keys()
+    new = wanted - {key for key, (_, source) in now.items() if source != SELF_ASSERTED}
     if new and subject.sealed:
         opened = orjson.loads(connection.cipher.unseal(subject.sealed, seal_context(subject.sourced_id)))
         links.contacts_new = [

@@ -11,6 +11,7 @@ from homeroom.store import Refused, Transaction, conflict, new_id, not_found
 from homeroom.store.models import Enrollment, SyncConflict
 from homeroom.sync.conflicts import QueuedConflict, look_again, shown
 from homeroom.sync.content import CONTACTS
+from homeroom.sync.links import VOUCH
 from homeroom.sync.mapping import MAPPINGS, Row
 from homeroom.sync.policy import Choice, from_text
 from homeroom.sync.remembered import DUPLICATE, ENDED, PERSON, opened, sealed
@@ -128,7 +129,7 @@ def _replace_address(tx: Transaction, asked: SyncConflict, theirs: Any) -> None:
     tx.write_sql("DELETE FROM contacts WHERE user_id = ? AND kind = ? AND source = ? AND lookup <> ?", own)
     text = "INSERT INTO contacts (id, user_id, kind, value, lookup, source) VALUES (?, ?, ?, ?, ?, ?)"
     values = [new_id(), row.id, asked.field, tx.seal_for(row.id, address), lookup, asked.connector]
-    tx.write_sql(f"{text} ON CONFLICT DO NOTHING", values)
+    tx.write_sql(f"{text} {VOUCH}", values)
     _enter(tx, "user", row, "changed", {"fields": [asked.field]})
 
 
