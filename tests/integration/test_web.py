@@ -109,7 +109,7 @@ async def test_a_student_types_the_code_and_sees_what_was_recorded(api: Served) 
     assert re.search(r'id="student-bob".*?data-status="present"', board.text, re.DOTALL)
     assert '<b data-count="present">1</b>' in board.text
     assert "present" in (await bob.get("/days")).text
-    assert "1 of 2 are in" in (await teacher.get(f"/sessions/{session}/code")).text
+    assert "1 of 2 are in" in (await teacher.get(f"/sessions/{session}/screen")).text
 
 
 async def test_a_scan_before_signing_in_is_not_lost(api: Served) -> None:
