@@ -201,36 +201,47 @@ async def test_without_a_schedule_nothing_of_a_student_goes(kept: Store) -> None
     assert rows(kept, "attendance_records", "ann") == rows(kept, "notifications", "ann") == 1
 
 
-def add_entry(tx: Transaction, entry_id: str, *students: str) -> None:
+def add_entry(tx: Transaction, entry_id: str, *students: str, whole_district: bool = False) -> None:
     values = (entry_id, tx.now.isoformat(), "plugin:acme", "disclosure", "scheduling", "99.31(a)(1)", "[]")
     tx.write_sql(
         "INSERT INTO ferpa_ledger (id, at, party, kind, interest, basis, fields, whole_district, notice) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, 0, 1)",
-        values,
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
+        (*values, int(whole_district)),
+    )
+    tx.write_sql(
+        "INSERT INTO ferpa_redisclosures (id, entry_id, party, interest, disclosed_on, recorded_at) "
+        "VALUES (?, ?, 'a printer', 'timetables', ?, ?)",
+        (f"onward_{entry_id}", entry_id, world.TODAY.isoformat(), tx.now.isoformat()),
     )
     for student in students:
         tx.write_sql("INSERT INTO ferpa_ledger_students (student_id, entry_id) VALUES (?, ?)", (student, entry_id))
 
 
 async def test_entries_of_the_ledger_live_exactly_as_long_as_the_record(kept: Store) -> None:
-    """FERPA 38 §99.32(a)(2): purging a record purges its entries, and not before; another student's stay."""
+    """FERPA 38 §99.32(a)(2): purging a record purges its entries, and not before; another student's stay.
+
+    So do those of the whole district, whomever they name; and what was passed on goes with the entry and not before.
+    """
 
     def unit(tx: Transaction) -> None:
         add_entry(tx, "alone", "ann")
         add_entry(tx, "both", "ann", "cy")
+        add_entry(tx, "everybody", "ann", whole_district=True)
 
     kept.write_now(unit)
     ask(kept, "ann")
     there = at(LATER, kept)
     await retention.purge(there, SCHEDULE, dry_run=False)
-    assert rows(kept, "ferpa_ledger_students", "ann") == 2
+    assert rows(kept, "ferpa_ledger_students", "ann") == 3
     act = {"student_id": "ann", "inspection_id": "inspection_ann", "state": "withdrawn", "act": "a"}
     kept.write_now(lambda tx: inspections.end(tx, **act))
     done = await retention.purge(there, SCHEDULE, dry_run=False)
-    assert done.counts["ledger"] == 2
+    assert done.counts["ledger"] == 3
     assert rows(kept, "ferpa_ledger_students", "ann") == 0
     assert rows(kept, "ferpa_inspections", "ann") == 0
-    assert kept.read_now(lambda c: c.sql("SELECT id FROM ferpa_ledger")) == [("both",)]
+    stay = [("both",), ("everybody",)]
+    assert kept.read_now(lambda c: c.sql("SELECT id FROM ferpa_ledger ORDER BY id")) == stay
+    assert kept.read_now(lambda c: c.sql("SELECT entry_id FROM ferpa_redisclosures ORDER BY entry_id")) == stay
     assert rows(kept, "ferpa_ledger_students", "cy") == 1
 
 
