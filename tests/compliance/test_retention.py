@@ -42,6 +42,10 @@ SCHEDULE = Retention(attendance=365, messages=180)
 @pytest.fixture
 def kept(store: Store) -> Store:
     """The small world with the plugin's tables; Ann, Bob and Dan have left every class."""
+    return leave(store)
+
+
+def leave(store: Store) -> Store:
     migrate.upgrade(store.url, {"ferpa": MIGRATIONS})
 
     def unit(tx: Transaction) -> None:
@@ -318,6 +322,39 @@ async def test_one_process_purges_at_a_time(kept: Store) -> None:
     assert done
     assert sum(one.counts.get("attendance_records", 0) for one in done) == 3
     await retention.purge(there, SCHEDULE, dry_run=False)  # the turn was given back
+
+
+async def test_a_purge_lets_a_check_in_wait_for_one_students_rows_and_not_for_everybodys(sqlite_store: Store) -> None:
+    """FERPA 38 §99.32(a)(2): no transaction of a purge looks through what is kept of other students."""
+    there, others = at(LATER, leave(sqlite_store)), 5000
+    sqlite_store.write_now(lambda tx: add_records(tx, "cy", others))
+    submit, steps = there.store.submit, [0]
+
+    def one_more() -> None:
+        steps[-1] += 1
+
+    async def counted(unit: Any) -> Any:
+        def within(tx: Transaction) -> Any:
+            steps.append(0)
+            tx.database.connection().set_progress_handler(one_more, 1)
+            try:
+                return unit(tx)
+            finally:
+                tx.database.connection().set_progress_handler(None, 1)
+
+        return await submit(within)
+
+    there.store.submit = counted  # type: ignore[method-assign]
+    assert (await retention.purge(there, SCHEDULE, dry_run=False)).students == 3
+    assert 0 < max(steps) < others
+
+
+def add_records(tx: Transaction, student: str, records: int) -> None:
+    """Gives a student more records in chemistry, one in each of as many sessions."""
+    common = {"class_id": "chemistry", "school_id": "south", "student_id": student, "school_day": world.TODAY}
+    common |= {"status": "present", "origin": "teacher", "recorded_at": tx.now, "valid_from": tx.now}
+    values = [{"id": f"record_{n}", "session_id": f"session_{n}", **common} for n in range(records)]
+    tx.run(m.AttendanceRecord.insert_many(values))
 
 
 async def test_the_job_purges_once_a_day_where_the_district_says_so(kept: Store) -> None:
