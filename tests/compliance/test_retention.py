@@ -30,12 +30,14 @@ from homeroom_ferpa.log.part import Log
 from homeroom_ferpa.log.settings import LogSettings
 from homeroom_ferpa.log.verify import verify
 from homeroom_ferpa.rights import Rights, RightsSettings, erasure, inspections, retention
+from homeroom_ferpa.rights.part import is_due
 from homeroom_ferpa.rights.settings import Retention
 from tests.services import world
 from tests.services.served import served
 
 MIGRATIONS = Path(homeroom_ferpa.__path__[0]) / "migrations"
 LATER = datetime.combine(world.TODAY, datetime.min.time(), tzinfo=UTC) + timedelta(days=800, hours=15)
+NIGHT = LATER.replace(hour=3)
 SCHEDULE = Retention(attendance=365, messages=180)
 
 
@@ -361,8 +363,32 @@ async def test_the_job_purges_once_a_day_where_the_district_says_so(kept: Store)
     """FERPA 38 §99.32(a)(2): the purge runs by itself only where it is automatic."""
     for automatic, left in ((False, 1), (True, 0)):
         schedule = SCHEDULE.model_copy(update={"automatic": automatic})
-        await Rights(RightsSettings(retention=schedule), at(LATER, kept)).look()
+        await Rights(RightsSettings(retention=schedule), at(NIGHT, kept)).look()
         assert rows(kept, "attendance_records", "ann") == left
+
+
+async def test_the_job_waits_for_the_districts_night(kept: Store) -> None:
+    """FERPA 38 §99.32(a)(2): it keeps out of the school day, wherever the district lies."""
+    schedule = SCHEDULE.model_copy(update={"automatic": True})
+    for hours, left in ((0, 1), (8, 0)):  # on the Pacific it is evening first
+        there = services(store=kept, clock=FakeClock(NIGHT + timedelta(hours=hours)), time_zone="America/Los_Angeles")
+        await Rights(RightsSettings(retention=schedule), there).look()
+        assert rows(kept, "attendance_records", "ann") == left
+
+
+@pytest.mark.parametrize(
+    ("hours_ago", "hour", "due"),
+    [
+        *((None, 0, True), (None, 4, True), (None, 5, False), (None, 23, False)),
+        *((1, 2, False), (20, 0, True), (24, 2, True), (24, 9, False), (6 * 24, 9, False), (7 * 24, 9, True)),
+    ],
+)
+def test_a_purge_is_due_once_a_night_and_after_a_week_without_a_night(
+    hours_ago: int | None, hour: int, *, due: bool
+) -> None:
+    """FERPA 38 §99.32(a)(2): a server that is always off at night purges, too."""
+    now = LATER.replace(hour=hour)
+    assert is_due(None if hours_ago is None else now - timedelta(hours=hours_ago), now) == due
 
 
 # Erasure
