@@ -179,6 +179,27 @@ async def test_a_legal_hold_keeps_one_record_or_all_until_it_is_lifted(kept: Sto
     assert (await retention.purge(there, SCHEDULE, dry_run=False)).students == 3
 
 
+async def test_each_of_many_legal_holds_can_be_seen_and_lifted(kept: Store) -> None:
+    """FERPA 12 §99.10(e): a hold is in force until it is lifted, and can be, however many there are."""
+    ids = [f"h{number:04}" for number in range(1001)]
+
+    def unit(tx: Transaction) -> None:
+        for hold_id in ids:
+            retention.hold(tx, hold_id=hold_id, student_id="ann", reference="Docket")
+
+    kept.write_now(unit)
+    seen, before = [], None
+    while page := kept.read_now(lambda c, before=before: retention.holds(c, before=before)):  # type: ignore[misc]
+        seen += [row["id"] for row in page]
+        before = seen[-1]
+    assert seen == ids[::-1]
+    for hold_id in (ids[0], ids[500], ids[-1]):
+        assert kept.write_now(lambda tx, hold_id=hold_id: retention.lift(tx, hold_id))["lifted_at"]  # type: ignore[misc]
+    assert len(kinds(kept, "compliance.hold_lifted")) == 3
+    with pytest.raises(Refused):
+        kept.write_now(lambda tx: retention.lift(tx, "nothing"))
+
+
 async def test_a_dry_run_counts_what_the_purge_then_deletes_and_deletes_nothing(kept: Store) -> None:
     """FERPA 38 §99.32(a)(2): the dry run's counts are the purge's, kind by kind."""
     there = at(LATER, kept)
@@ -261,6 +282,20 @@ async def test_the_record_of_special_education_access_lives_as_long_as_the_recor
     assert rows(kept, "ferpa_special_access", "ann") == 1
     done = await retention.purge(at(LATER, kept), SCHEDULE, dry_run=False)
     assert done.counts["special_access"] == 1
+
+
+async def test_an_access_of_long_ago_is_entered_however_many_came_since(kept: Store) -> None:
+    """FERPA 49 §300.614: a back-dated entry beyond those that are shown is kept, too."""
+    from homeroom_ferpa.rights import special
+
+    def unit(tx: Transaction) -> str:
+        new: dict[str, Any] = {"student_id": "ann", "party": "Dr. Lind", "purpose": "x"}
+        for number in range(500):
+            special.enter(tx, access_id=f"s{number}", accessed_on=world.TODAY, **new)
+        return str(special.enter(tx, access_id="old", accessed_on=world.TODAY - timedelta(days=99), **new)["id"])
+
+    assert kept.write_now(unit) == "old"
+    assert rows(kept, "ferpa_special_access", "ann") == 501
 
 
 async def test_after_a_purge_the_log_verifies_and_the_counters_agree(kept: Store) -> None:

@@ -49,6 +49,8 @@ _OTHERS: dict[str, tuple[str, str]] = {
 """What is no student's: the table and which rows are old, with the moment twice."""
 _AUDIT = "SELECT id, student_ids FROM ferpa_audit WHERE at < ? AND id > ? ORDER BY id LIMIT 500"
 _ALL_HELD = "SELECT 1 FROM ferpa_holds WHERE lifted_at IS NULL AND student_id = '' LIMIT 1"
+_HOLD = ("id", "student_id", "reference", "set_by", "set_at", "lifted_by", "lifted_at")
+_OLDER = "lifted_at IS NULL AND (set_at, id) < (SELECT set_at, id FROM ferpa_holds WHERE id = ?)"
 _WITH_THE_RECORD = (
     *("explanations", "inspections", "amendments", "hearings", "statements", "letters", "special_access"),
     *("study_codes", "study_lookups"),
@@ -141,7 +143,7 @@ def lift(tx: Transaction, hold_id: str) -> Row:
     """End a hold; a second time changes nothing. Raises Refused 404."""
     text = "UPDATE ferpa_holds SET lifted_by = ?, lifted_at = ? WHERE id = ? AND lifted_at IS NULL RETURNING student_id"
     done = tx.write_sql(text, (tx.origin.actor_id, iso(tx.now), hold_id))
-    found = [row for row in holds(tx, lifted=True) if row["id"] == hold_id]
+    found = fetch(tx, "holds", _HOLD, "id = ?", (hold_id,))
     if not found:
         raise Refused(404, "not-found", "There is no such hold.")
     if done:
@@ -149,10 +151,10 @@ def lift(tx: Transaction, hold_id: str) -> Row:
     return found[0]
 
 
-def holds(connection: Connection, *, lifted: bool = False) -> list[Row]:
-    """The holds that are in force, or with `lifted` all that ever were."""
-    columns = ("id", "student_id", "reference", "set_by", "set_at", "lifted_by", "lifted_at")
-    return fetch(connection, "holds", columns, "1 = 1" if lifted else "lifted_at IS NULL", order="set_at, id")
+def holds(connection: Connection, *, before: str | None = None) -> list[Row]:
+    """The holds that are in force, the newest first, SHOWN at most; with `before` those set before that one."""
+    where, params = ("lifted_at IS NULL", []) if before is None else (_OLDER, [before])
+    return fetch(connection, "holds", _HOLD, where, params, order="set_at DESC, id DESC")
 
 
 def _moment(services: Services, days: int) -> str:
