@@ -300,21 +300,6 @@ async def test_attendance_sent_to_the_sis_is_entered(lite: Served) -> None:
     assert any("no ground on file" in finding.problem for finding in (await plugin.health()).findings)
 
 
-async def test_entries_live_as_long_as_the_record(lite: Served) -> None:
-    """FERPA 38 §99.32(a)(2): entries go with the student's record and not before; another student's stay."""
-    assert (await lite.post("~/compliance/officials", "admin", ENTRY)).status_code == 201
-    await vendor(lite).roster.students(["ann", "bob"])
-    await shown(lite)
-    store = lite.district.store
-    await store.write(lambda tx: tx.run(m.Enrollment.delete().where(m.Enrollment.user_id == "ann")))
-    assert len(await shown(lite, "admin", everything=True)) == 1
-    assert await store.write(lambda tx: ledger.forget(tx, "ann")) == 1
-    rows = await store.read(lambda c: c.sql("SELECT student_id FROM ferpa_ledger_students"))
-    assert rows == [("bob",)]
-    assert await store.write(lambda tx: ledger.forget(tx, "bob")) == 1
-    assert await store.read(lambda c: c.sql("SELECT count(*) FROM ferpa_ledger")) == [(0,)]
-
-
 async def test_an_entry_has_party_and_interest(lite: Served) -> None:
     """FERPA 39 §99.32(a)(3): an entry names the party and the legitimate interest."""
     assert (await lite.post("~/compliance/officials", "admin", ENTRY)).status_code == 201

@@ -30,18 +30,24 @@ from homeroom_ferpa.log.part import Log
 from homeroom_ferpa.log.settings import LogSettings
 from homeroom_ferpa.log.verify import verify
 from homeroom_ferpa.rights import Rights, RightsSettings, erasure, inspections, retention
+from homeroom_ferpa.rights.part import is_due
 from homeroom_ferpa.rights.settings import Retention
 from tests.services import world
 from tests.services.served import served
 
 MIGRATIONS = Path(homeroom_ferpa.__path__[0]) / "migrations"
 LATER = datetime.combine(world.TODAY, datetime.min.time(), tzinfo=UTC) + timedelta(days=800, hours=15)
+NIGHT = LATER.replace(hour=3)
 SCHEDULE = Retention(attendance=365, messages=180)
 
 
 @pytest.fixture
 def kept(store: Store) -> Store:
     """The small world with the plugin's tables; Ann, Bob and Dan have left every class."""
+    return leave(store)
+
+
+def leave(store: Store) -> Store:
     migrate.upgrade(store.url, {"ferpa": MIGRATIONS})
 
     def unit(tx: Transaction) -> None:
@@ -173,6 +179,27 @@ async def test_a_legal_hold_keeps_one_record_or_all_until_it_is_lifted(kept: Sto
     assert (await retention.purge(there, SCHEDULE, dry_run=False)).students == 3
 
 
+async def test_each_of_many_legal_holds_can_be_seen_and_lifted(kept: Store) -> None:
+    """FERPA 12 §99.10(e): a hold is in force until it is lifted, and can be, however many there are."""
+    ids = [f"h{number:04}" for number in range(1001)]
+
+    def unit(tx: Transaction) -> None:
+        for hold_id in ids:
+            retention.hold(tx, hold_id=hold_id, student_id="ann", reference="Docket")
+
+    kept.write_now(unit)
+    seen, before = [], None
+    while page := kept.read_now(lambda c, before=before: retention.holds(c, before=before)):  # type: ignore[misc]
+        seen += [row["id"] for row in page]
+        before = seen[-1]
+    assert seen == ids[::-1]
+    for hold_id in (ids[0], ids[500], ids[-1]):
+        assert kept.write_now(lambda tx, hold_id=hold_id: retention.lift(tx, hold_id))["lifted_at"]  # type: ignore[misc]
+    assert len(kinds(kept, "compliance.hold_lifted")) == 3
+    with pytest.raises(Refused):
+        kept.write_now(lambda tx: retention.lift(tx, "nothing"))
+
+
 async def test_a_dry_run_counts_what_the_purge_then_deletes_and_deletes_nothing(kept: Store) -> None:
     """FERPA 38 §99.32(a)(2): the dry run's counts are the purge's, kind by kind."""
     there = at(LATER, kept)
@@ -201,36 +228,47 @@ async def test_without_a_schedule_nothing_of_a_student_goes(kept: Store) -> None
     assert rows(kept, "attendance_records", "ann") == rows(kept, "notifications", "ann") == 1
 
 
-def add_entry(tx: Transaction, entry_id: str, *students: str) -> None:
+def add_entry(tx: Transaction, entry_id: str, *students: str, whole_district: bool = False) -> None:
     values = (entry_id, tx.now.isoformat(), "plugin:acme", "disclosure", "scheduling", "99.31(a)(1)", "[]")
     tx.write_sql(
         "INSERT INTO ferpa_ledger (id, at, party, kind, interest, basis, fields, whole_district, notice) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, 0, 1)",
-        values,
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
+        (*values, int(whole_district)),
+    )
+    tx.write_sql(
+        "INSERT INTO ferpa_redisclosures (id, entry_id, party, interest, disclosed_on, recorded_at) "
+        "VALUES (?, ?, 'a printer', 'timetables', ?, ?)",
+        (f"onward_{entry_id}", entry_id, world.TODAY.isoformat(), tx.now.isoformat()),
     )
     for student in students:
         tx.write_sql("INSERT INTO ferpa_ledger_students (student_id, entry_id) VALUES (?, ?)", (student, entry_id))
 
 
 async def test_entries_of_the_ledger_live_exactly_as_long_as_the_record(kept: Store) -> None:
-    """FERPA 38 §99.32(a)(2): purging a record purges its entries, and not before; another student's stay."""
+    """FERPA 38 §99.32(a)(2): purging a record purges its entries, and not before; another student's stay.
+
+    So do those of the whole district, whomever they name; and what was passed on goes with the entry and not before.
+    """
 
     def unit(tx: Transaction) -> None:
         add_entry(tx, "alone", "ann")
         add_entry(tx, "both", "ann", "cy")
+        add_entry(tx, "everybody", "ann", whole_district=True)
 
     kept.write_now(unit)
     ask(kept, "ann")
     there = at(LATER, kept)
     await retention.purge(there, SCHEDULE, dry_run=False)
-    assert rows(kept, "ferpa_ledger_students", "ann") == 2
+    assert rows(kept, "ferpa_ledger_students", "ann") == 3
     act = {"student_id": "ann", "inspection_id": "inspection_ann", "state": "withdrawn", "act": "a"}
     kept.write_now(lambda tx: inspections.end(tx, **act))
     done = await retention.purge(there, SCHEDULE, dry_run=False)
-    assert done.counts["ledger"] == 2
+    assert done.counts["ledger"] == 3
     assert rows(kept, "ferpa_ledger_students", "ann") == 0
     assert rows(kept, "ferpa_inspections", "ann") == 0
-    assert kept.read_now(lambda c: c.sql("SELECT id FROM ferpa_ledger")) == [("both",)]
+    stay = [("both",), ("everybody",)]
+    assert kept.read_now(lambda c: c.sql("SELECT id FROM ferpa_ledger ORDER BY id")) == stay
+    assert kept.read_now(lambda c: c.sql("SELECT entry_id FROM ferpa_redisclosures ORDER BY entry_id")) == stay
     assert rows(kept, "ferpa_ledger_students", "cy") == 1
 
 
@@ -244,6 +282,20 @@ async def test_the_record_of_special_education_access_lives_as_long_as_the_recor
     assert rows(kept, "ferpa_special_access", "ann") == 1
     done = await retention.purge(at(LATER, kept), SCHEDULE, dry_run=False)
     assert done.counts["special_access"] == 1
+
+
+async def test_an_access_of_long_ago_is_entered_however_many_came_since(kept: Store) -> None:
+    """FERPA 49 §300.614: a back-dated entry beyond those that are shown is kept, too."""
+    from homeroom_ferpa.rights import special
+
+    def unit(tx: Transaction) -> str:
+        new: dict[str, Any] = {"student_id": "ann", "party": "Dr. Lind", "purpose": "x"}
+        for number in range(500):
+            special.enter(tx, access_id=f"s{number}", accessed_on=world.TODAY, **new)
+        return str(special.enter(tx, access_id="old", accessed_on=world.TODAY - timedelta(days=99), **new)["id"])
+
+    assert kept.write_now(unit) == "old"
+    assert rows(kept, "ferpa_special_access", "ann") == 501
 
 
 async def test_after_a_purge_the_log_verifies_and_the_counters_agree(kept: Store) -> None:
@@ -309,12 +361,69 @@ async def test_one_process_purges_at_a_time(kept: Store) -> None:
     await retention.purge(there, SCHEDULE, dry_run=False)  # the turn was given back
 
 
+async def test_a_purge_lets_a_check_in_wait_for_one_students_rows_and_not_for_everybodys(sqlite_store: Store) -> None:
+    """FERPA 38 §99.32(a)(2): no transaction of a purge looks through what is kept of other students."""
+    there, others = at(LATER, leave(sqlite_store)), 5000
+    sqlite_store.write_now(lambda tx: add_records(tx, "cy", others))
+    submit, steps = there.store.submit, [0]
+
+    def one_more() -> None:
+        steps[-1] += 1
+
+    async def counted(unit: Any) -> Any:
+        def within(tx: Transaction) -> Any:
+            steps.append(0)
+            tx.database.connection().set_progress_handler(one_more, 1)
+            try:
+                return unit(tx)
+            finally:
+                tx.database.connection().set_progress_handler(None, 1)
+
+        return await submit(within)
+
+    there.store.submit = counted  # type: ignore[method-assign]
+    assert (await retention.purge(there, SCHEDULE, dry_run=False)).students == 3
+    assert 0 < max(steps) < others
+
+
+def add_records(tx: Transaction, student: str, records: int) -> None:
+    """Gives a student more records in chemistry, one in each of as many sessions."""
+    common = {"class_id": "chemistry", "school_id": "south", "student_id": student, "school_day": world.TODAY}
+    common |= {"status": "present", "origin": "teacher", "recorded_at": tx.now, "valid_from": tx.now}
+    values = [{"id": f"record_{n}", "session_id": f"session_{n}", **common} for n in range(records)]
+    tx.run(m.AttendanceRecord.insert_many(values))
+
+
 async def test_the_job_purges_once_a_day_where_the_district_says_so(kept: Store) -> None:
     """FERPA 38 §99.32(a)(2): the purge runs by itself only where it is automatic."""
     for automatic, left in ((False, 1), (True, 0)):
         schedule = SCHEDULE.model_copy(update={"automatic": automatic})
-        await Rights(RightsSettings(retention=schedule), at(LATER, kept)).look()
+        await Rights(RightsSettings(retention=schedule), at(NIGHT, kept)).look()
         assert rows(kept, "attendance_records", "ann") == left
+
+
+async def test_the_job_waits_for_the_districts_night(kept: Store) -> None:
+    """FERPA 38 §99.32(a)(2): it keeps out of the school day, wherever the district lies."""
+    schedule = SCHEDULE.model_copy(update={"automatic": True})
+    for hours, left in ((0, 1), (8, 0)):  # on the Pacific it is evening first
+        there = services(store=kept, clock=FakeClock(NIGHT + timedelta(hours=hours)), time_zone="America/Los_Angeles")
+        await Rights(RightsSettings(retention=schedule), there).look()
+        assert rows(kept, "attendance_records", "ann") == left
+
+
+@pytest.mark.parametrize(
+    ("hours_ago", "hour", "due"),
+    [
+        *((None, 0, True), (None, 4, True), (None, 5, False), (None, 23, False)),
+        *((1, 2, False), (20, 0, True), (24, 2, True), (24, 9, False), (6 * 24, 9, False), (7 * 24, 9, True)),
+    ],
+)
+def test_a_purge_is_due_once_a_night_and_after_a_week_without_a_night(
+    hours_ago: int | None, hour: int, *, due: bool
+) -> None:
+    """FERPA 38 §99.32(a)(2): a server that is always off at night purges, too."""
+    now = LATER.replace(hour=hour)
+    assert is_due(None if hours_ago is None else now - timedelta(hours=hours_ago), now) == due
 
 
 # Erasure

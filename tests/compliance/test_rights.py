@@ -578,6 +578,30 @@ async def test_a_notice_after_the_hearing_is_none(place: Served) -> None:
     assert await problem(answer) == (422, "notice-too-late")
 
 
+async def test_the_family_is_told_of_each_change_of_a_hearing_once(place: Served) -> None:
+    """FERPA 20 §99.22(b): another place or day is told, a return to the first one, too; the same notice only once."""
+    request = await amendment(place)
+    await item(await decide(place, request, accept=False))
+    hearing = await item(await place.post(f"{ANN}/amendments/{request['id']}/hearing", PARENT), 201)
+    other = {"held_on": (TODAY + timedelta(days=1)).isoformat()}
+    told = {name: RECORD[name] for name in ("held_on", "place", "notice_on")}
+    moved = {**told, "place": "The library, 4 pm"}
+    for notice_of in (
+        told,
+        told,
+        moved,
+        moved,
+        told,
+        {**moved, **other},
+        {**moved, **other, "notice_on": TODAY.isoformat()},
+    ):
+        await item(await place.post(f"{ANN}/hearings/{hearing['id']}/notice", "admin_north", notice_of))
+    found = [row["text"] for row in await items(place, f"{ANN}/letters", PARENT) if row["kind"] == "hearing_notice"]
+    wanted = [f"{one['held_on']}: {one['place']}." for one in (told, moved, told, {**moved, **other})]
+    assert [where in text for where, text in zip(wanted, found, strict=True)] == [True] * 4
+    assert [text.startswith("This takes the place of") for text in found] == [False, True, True, True]
+
+
 # Neighbouring duties
 
 

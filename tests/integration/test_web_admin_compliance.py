@@ -9,6 +9,7 @@ import pytest
 from babel.dates import format_date
 
 from homeroom.store import Transaction
+from homeroom_ferpa.rights import retention
 from tests.services import world
 from tests.services.browsing import PLUGINS, Browser, browser
 from tests.services.front import CHEAP
@@ -88,6 +89,22 @@ async def test_holds_and_retention(api: Served) -> None:
     lift = re.search(r'action="(/admin/compliance/keeping/holds/\w+/lift)"', held.text)
     assert lift
     assert "Docket 26-1187" not in (await desk.post(lift[1])).text
+
+
+async def test_the_oldest_of_many_holds_is_found_and_lifted(api: Served) -> None:
+    def unit(tx: Transaction) -> None:
+        for number in range(501):
+            retention.hold(tx, hold_id=f"h{number:03}", student_id="ann", reference=f"Docket {number:03}")
+
+    await api.district.store.write(unit)
+    desk, path = await signed_in(api, "admin"), "/admin/compliance/keeping"
+    newest = await desk.get(path)
+    assert ("Docket 500" in newest.text, "Docket 000" in newest.text) == (True, False)
+    older = re.search(rf'href="({path}\?before=\w+)"', newest.text)
+    assert older
+    assert "Docket 000" in (await desk.get(older[1])).text
+    await desk.post(f"{path}/holds/h000/lift")
+    assert "There are none." in (await desk.get(older[1])).text
 
 
 async def test_an_incident_is_opened_met_and_closed(api: Served) -> None:

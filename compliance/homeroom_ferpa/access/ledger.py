@@ -222,22 +222,6 @@ def concerns(connection: Connection, entry_id: str, student_id: str) -> bool:
     return bool(rows)
 
 
-def forget(tx: Transaction, student_id: str) -> int:
-    """Delete a student's entries with the record they belong to, never before; gives how many there were.
-
-    An entry that also belongs to other students stays theirs.
-    """
-    mine = tx.write_sql(
-        "DELETE FROM ferpa_ledger_students WHERE student_id = ? RETURNING entry_id",
-        (student_id,),
-    )
-    for (entry_id,) in mine:
-        orphan = "NOT EXISTS (SELECT 1 FROM ferpa_ledger_students s WHERE s.entry_id = ?)"
-        tx.write_sql(f"DELETE FROM ferpa_redisclosures WHERE entry_id = ? AND {orphan}", (entry_id, entry_id))  # noqa: S608 - constants
-        tx.write_sql(f"DELETE FROM ferpa_ledger WHERE id = ? AND {orphan}", (entry_id, entry_id))  # noqa: S608 - constants
-    return len(mine)
-
-
 def exempt_by(basis: str) -> str | None:
     """Why §99.32(d) asks for no entry of a disclosure on this ground; None when it does."""
     ground = basis.partition(":")[0]

@@ -12,7 +12,8 @@ from homeroom import Connection, Refused, Services, Transaction
 T = TypeVar("T")
 Row = dict[str, Any]
 
-_SHOWN = 500
+SHOWN = 500
+"""How many rows `fetch` gives at most."""
 
 
 def fresh_id() -> str:
@@ -45,11 +46,11 @@ def fetch(
     sealed: Sequence[str] = (),
     order: str = "id",
 ) -> list[Row]:
-    """Rows of one of the part's tables, with what is sealed under the student's key in clear.
+    """Rows of one of the part's tables, SHOWN at most, with what is sealed under the student's key in clear.
 
     A text of a student who was erased is None: the key is gone.
     """
-    text = f"SELECT {', '.join(columns)} FROM ferpa_{table} WHERE {where} ORDER BY {order} LIMIT {_SHOWN}"  # noqa: S608 - constants
+    text = f"SELECT {', '.join(columns)} FROM ferpa_{table} WHERE {where} ORDER BY {order} LIMIT {SHOWN}"  # noqa: S608 - constants
     found = [dict(zip(columns, row, strict=True)) for row in connection.sql(text, params)]
     for row in found:
         for name in sealed:

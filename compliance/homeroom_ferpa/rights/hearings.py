@@ -80,7 +80,10 @@ def of_student(connection: Connection, student_id: str) -> list[Row]:
 def give_notice(
     tx: Transaction, *, student_id: str, hearing_id: str, held_on: date, place: str, notice_on: date
 ) -> Row:
-    """Set the day and place, and tell who asked. Raises Refused 409 once it is decided, 422 for a late notice."""
+    """Set the day and place, and tell who asked, again whenever either has changed.
+
+    Raises Refused 409 once it is decided, 422 for a late notice.
+    """
     row = read(tx, student_id, hearing_id)
     if row["state"] == "decided":
         raise Refused(409, "decided-already", "This hearing has been decided.")
@@ -92,10 +95,19 @@ def give_notice(
     )
     data = {"held_on": held_on.isoformat(), "notice_on": notice_on.isoformat()}
     tx.journal("compliance.hearing_set", student_id=student_id, subject_id=hearing_id, data=data)
-    text = f"The hearing that you asked for is on {held_on.isoformat()}: {place}. {amendments.HEARING_RIGHT}"
-    about = {"student_id": student_id, "recipient_id": row["asked_by"]}
-    letters.write(tx, kind="hearing_notice", subject_id=f"{hearing_id}-{held_on.isoformat()}", text=text, **about)
+    if (row["held_on"], row["place"]) != (held_on.isoformat(), place):
+        text = f"The hearing that you asked for is on {held_on.isoformat()}: {place}. {amendments.HEARING_RIGHT}"
+        _tell(tx, row, text)
     return read(tx, student_id, hearing_id)
+
+
+def _tell(tx: Transaction, row: Row, text: str) -> None:
+    """Write the next notice of a hearing; one after the first says that it takes the place of those before."""
+    before = letters.written(tx, row["student_id"], "hearing_notice", f"{row['id']}-")
+    again = "This takes the place of what you were told before. " if before else ""
+    about = {"student_id": row["student_id"], "recipient_id": row["asked_by"]}
+    subject_id = f"{row['id']}-{before + 1}"
+    letters.write(tx, kind="hearing_notice", subject_id=subject_id, text=f"{again}{text}", **about)
 
 
 def decide(

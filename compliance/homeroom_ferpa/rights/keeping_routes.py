@@ -9,7 +9,7 @@ from quart import Blueprint
 from homeroom import Call, Refused, Target, operation
 from homeroom_ferpa.rights import erasure, notice, retention, special
 from homeroom_ferpa.rights import models as m
-from homeroom_ferpa.rights.common import fresh_id
+from homeroom_ferpa.rights.common import SHOWN, fresh_id
 from homeroom_ferpa.rights.part import Rights
 
 _STUDENT = Target(student_id="student_id")
@@ -76,11 +76,12 @@ def _add_holds(pages: Blueprint, rights: Rights) -> None:
     services = rights.services
 
     @pages.get("/holds")
-    @operation("compliance.manage", answers=m.Items)
-    async def list_holds(call: Call) -> m.Items:
-        """The legal holds that are in force."""
+    @operation("compliance.manage", query=m.HoldQuery, answers=m.Holds)
+    async def list_holds(call: Call, query: m.HoldQuery) -> m.Holds:
+        """The legal holds that are in force, the newest first."""
         del call
-        return m.Items(items=await services.store.read(retention.holds))
+        found = await services.store.read(lambda c: retention.holds(c, before=query.before))
+        return m.Holds(items=found, before=found[-1]["id"] if len(found) == SHOWN else None)
 
     @pages.post("/holds")
     @operation("compliance.manage", body=m.NewHold, answers={201: m.Item})

@@ -32,6 +32,12 @@ def write(tx: Transaction, *, student_id: str, recipient_id: str, kind: str, sub
     tx.journal("compliance.letter_written", student_id=student_id, subject_id=subject_id, data={"kind": kind})
 
 
+def written(connection: Connection, student_id: str, kind: str, begins: str) -> int:
+    """How many letters of a kind a student's family has about what has an id that begins so."""
+    text = "SELECT count(*) FROM ferpa_letters WHERE student_id = ? AND kind = ? AND substr(subject_id, 1, ?) = ?"
+    return int(connection.sql(text, (student_id, kind, len(begins), begins))[0][0])
+
+
 def sent(tx: Transaction, student_id: str, letter_id: str, how: str) -> Row:
     """Keep that a letter went out, and how ("mail", …); a second time changes nothing. Raises Refused 404."""
     text = (

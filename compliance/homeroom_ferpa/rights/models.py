@@ -139,6 +139,12 @@ class NewHold(Body):
     reference: str = Field(min_length=1, max_length=200, examples=["Docket 26-1187"])
 
 
+class HoldQuery(Query):
+    """Which page of the holds."""
+
+    before: str | None = Field(default=None, max_length=64, description="`before` of the page before.")
+
+
 class PurgeOrder(Body):
     """Whether to count only."""
 
@@ -168,6 +174,12 @@ class Items(Answer):
     """A list of them."""
 
     items: list[dict[str, Any]]
+
+
+class Holds(Items):
+    """The holds in force, the newest first; `before` leads to older ones after a full page, null else."""
+
+    before: str | None
 
 
 class Notice(Answer):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from homeroom import Connection, Event, Finding, Refused, Services, Transaction
 from homeroom_ferpa.rights import clock, hearings, retention
@@ -18,7 +19,10 @@ Look = Callable[[Transaction, str], None]
 """Enters in the journal what has come due in another part, each once; from today's date."""
 
 _LOOK_SECONDS = 600.0
-_PURGE_HOURS = 20
+_NIGHT = range(5)
+"""The hours of the district's clock in which a purge disturbs no school day."""
+_SAME_NIGHT = timedelta(hours=20)
+_TOO_LONG = timedelta(days=7)
 
 
 class Rights:
@@ -47,7 +51,7 @@ class Rights:
             self._looking = None
 
     async def look(self) -> None:
-        """Enter what has come due; purge once a day, where that is automatic and no other process does it."""
+        """Enter what has come due; purge once a night, where that is automatic and no other process does it."""
         today, alert_day = self.services.today().isoformat(), self.settings.inspection_alert_day
 
         def unit(tx: Transaction) -> None:
@@ -59,7 +63,7 @@ class Rights:
         if not self.settings.retention.automatic:
             return
         last = await self.services.store.read(retention.last_purge)
-        if last is None or self.services.clock.now() - last >= timedelta(hours=_PURGE_HOURS):
+        if is_due(last, self.services.clock.now().astimezone(ZoneInfo(self.services.time_zone))):
             with contextlib.suppress(Refused):  # another process purges
                 await retention.purge(self.services, self.settings.retention, dry_run=False)
 
@@ -101,3 +105,13 @@ class Rights:
             except Exception as exc:  # noqa: BLE001 - the next look may succeed
                 self.services.log.warning("rights_not_looked_after", error=type(exc).__name__)
             await asyncio.sleep(_LOOK_SECONDS)
+
+
+def is_due(last: datetime | None, now: datetime) -> bool:
+    """Whether to purge at `now`, by the district's clock, when `last` was the latest purge.
+
+    It waits for the night; but where a server is always off then, for a week at most.
+    """
+    if now.hour in _NIGHT:
+        return last is None or now - last >= _SAME_NIGHT
+    return last is not None and now - last >= _TOO_LONG

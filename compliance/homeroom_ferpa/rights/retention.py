@@ -31,7 +31,7 @@ _ON_NO_WAY = "('delivered', 'failed', 'expired', 'cancelled', 'withheld')"
 _LEFT = """
 SELECT r.student_id, count(*) FROM attendance_records r
 WHERE NOT EXISTS (SELECT 1 FROM enrollments e WHERE e.user_id = r.student_id AND e.role = 'student' AND NOT e.ended
-  AND (e.ends_on IS NULL OR e.ends_on > ?))
+  AND (e.ends_on IS NULL OR e.ends_on > ?)){whose}
 GROUP BY r.student_id HAVING max(r.school_day) < ? ORDER BY r.student_id
 """
 _MESSAGES = f"FROM notifications WHERE state IN {_ON_NO_WAY} AND changed_at < ?"
@@ -49,6 +49,8 @@ _OTHERS: dict[str, tuple[str, str]] = {
 """What is no student's: the table and which rows are old, with the moment twice."""
 _AUDIT = "SELECT id, student_ids FROM ferpa_audit WHERE at < ? AND id > ? ORDER BY id LIMIT 500"
 _ALL_HELD = "SELECT 1 FROM ferpa_holds WHERE lifted_at IS NULL AND student_id = '' LIMIT 1"
+_HOLD = ("id", "student_id", "reference", "set_by", "set_at", "lifted_by", "lifted_at")
+_OLDER = "lifted_at IS NULL AND (set_at, id) < (SELECT set_at, id FROM ferpa_holds WHERE id = ?)"
 _WITH_THE_RECORD = (
     *("explanations", "inspections", "amendments", "hearings", "statements", "letters", "special_access"),
     *("study_codes", "study_lookups"),
@@ -141,7 +143,7 @@ def lift(tx: Transaction, hold_id: str) -> Row:
     """End a hold; a second time changes nothing. Raises Refused 404."""
     text = "UPDATE ferpa_holds SET lifted_by = ?, lifted_at = ? WHERE id = ? AND lifted_at IS NULL RETURNING student_id"
     done = tx.write_sql(text, (tx.origin.actor_id, iso(tx.now), hold_id))
-    found = [row for row in holds(tx, lifted=True) if row["id"] == hold_id]
+    found = fetch(tx, "holds", _HOLD, "id = ?", (hold_id,))
     if not found:
         raise Refused(404, "not-found", "There is no such hold.")
     if done:
@@ -149,10 +151,10 @@ def lift(tx: Transaction, hold_id: str) -> Row:
     return found[0]
 
 
-def holds(connection: Connection, *, lifted: bool = False) -> list[Row]:
-    """The holds that are in force, or with `lifted` all that ever were."""
-    columns = ("id", "student_id", "reference", "set_by", "set_at", "lifted_by", "lifted_at")
-    return fetch(connection, "holds", columns, "1 = 1" if lifted else "lifted_at IS NULL", order="set_at, id")
+def holds(connection: Connection, *, before: str | None = None) -> list[Row]:
+    """The holds that are in force, the newest first, SHOWN at most; with `before` those set before that one."""
+    where, params = ("lifted_at IS NULL", []) if before is None else (_OLDER, [before])
+    return fetch(connection, "holds", _HOLD, where, params, order="set_at DESC, id DESC")
 
 
 def _moment(services: Services, days: int) -> str:
@@ -170,14 +172,19 @@ def _take_turn(tx: Transaction, holder: str) -> None:
         raise Refused(409, "purge-under-way", "Another process is purging already.")
 
 
-def _leavers(connection: Connection, services: Services, schedule: Retention) -> list[tuple[str, int]]:
-    """The students who have left longer ago than attendance is kept, and how many records they have."""
+def _leavers(
+    connection: Connection, services: Services, schedule: Retention, student_id: str | None = None
+) -> list[tuple[str, int]]:
+    """The students who have left longer ago than attendance is kept, and how many records they have.
+
+    With `student_id` only that one is looked for, which costs as much as there is of this student.
+    """
     if schedule.attendance is None:
         return []
+    whose, one = ("", []) if student_id is None else (" AND r.student_id = ?", [student_id])
     today = services.today().isoformat()
-    return [
-        (student_id, rows) for student_id, rows in connection.sql(_LEFT, (today, later(today, -schedule.attendance)))
-    ]
+    params = (today, *one, later(today, -schedule.attendance))
+    return [(found, rows) for found, rows in connection.sql(_LEFT.format(whose=whose), params)]
 
 
 def _count(connection: Connection, services: Services, schedule: Retention) -> Purge:
@@ -224,7 +231,7 @@ def _student(services: Services, schedule: Retention, student_id: str) -> Callab
     """Takes one student's record with all that lives as long; gives the rows, or why it may not be taken."""
 
     def unit(tx: Transaction) -> dict[str, int] | str:
-        if student_id not in dict(_leavers(tx, services, schedule)):
+        if not _leavers(tx, services, schedule, student_id):
             return {}  # back at school meanwhile
         if (reason := why_not(tx, student_id)) is not None:
             data = {"why": reason}

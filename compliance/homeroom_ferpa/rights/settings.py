@@ -12,7 +12,7 @@ class Retention(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    automatic: bool = Field(default=False, description="Purge once a day; else only by the command.")
+    automatic: bool = Field(default=False, description="Purge once a night; else only by the command.")
     attendance: int | None = Field(
         default=None,
         ge=1,

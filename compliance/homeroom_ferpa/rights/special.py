@@ -8,6 +8,7 @@ from homeroom import Connection, Transaction
 from homeroom_ferpa.rights.common import Row, fetch, iso, put
 
 _COLUMNS = ("id", "student_id", "party", "accessed_on", "purpose", "recorded_by", "recorded_at")
+_SEALED = ("party", "purpose")
 
 
 def enter(tx: Transaction, *, access_id: str, student_id: str, party: str, accessed_on: date, purpose: str) -> Row:
@@ -24,10 +25,10 @@ def enter(tx: Transaction, *, access_id: str, student_id: str, party: str, acces
     if put(tx, "special_access", row):
         data = {"accessed_on": row["accessed_on"]}
         tx.journal("compliance.special_access", student_id=student_id, subject_id=access_id, data=data)
-    return next(one for one in of_student(tx, student_id) if one["id"] == access_id)
+    return fetch(tx, "special_access", _COLUMNS, "id = ?", (access_id,), sealed=_SEALED)[0]
 
 
 def of_student(connection: Connection, student_id: str) -> list[Row]:
     """Who saw a child's record, the latest first."""
-    sealed, order = ("party", "purpose"), "accessed_on DESC, id"
-    return fetch(connection, "special_access", _COLUMNS, "student_id = ?", (student_id,), sealed=sealed, order=order)
+    where, order = "student_id = ?", "accessed_on DESC, id"
+    return fetch(connection, "special_access", _COLUMNS, where, (student_id,), sealed=_SEALED, order=order)

@@ -7,8 +7,8 @@ from typing import Any
 from quart import Blueprint, Response
 
 from homeroom_web.admin.common import by_law, page
-from homeroom_web.asking import beside_form, names_of, part, tried
-from homeroom_web.forms import filled, given
+from homeroom_web.asking import beside_form, link, names_of, part, tried
+from homeroom_web.forms import chosen, filled, given
 from homeroom_web.pages import Pages, go
 from homeroom_web.visitors import Failed, Visitor
 
@@ -22,7 +22,8 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
         refusal: Failed | None = None,
         purge: dict[str, Any] | None = None,
     ) -> Response:
-        holds = (await visitor.get("/compliance/holds"))["items"]
+        found = await visitor.get(link("/compliance/holds", chosen("before")))
+        holds = found["items"]
         ids = [one["student_id"] for one in [*holds, *(purge["skipped"] if purge else [])]]
         return page(
             pages,
@@ -30,6 +31,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
             visitor,
             refusal,
             holds=holds,
+            older=found["before"] and link("/admin/compliance/keeping", {"before": found["before"]}),
             purge=purge,
             told=told or {"student_id": "", "reference": ""},
             students=await names_of(visitor, (one for one in ids)),
