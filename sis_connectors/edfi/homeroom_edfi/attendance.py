@@ -101,9 +101,9 @@ class Attendance:
         last = marks[-1]
         if held == self._wanted(last):
             return Pushed(key=last.key, read_back=True, held=held, before=held)
-        known = {mark.held for mark in marks if mark.held is not None} or {None}
+        known = [mark for mark in marks if mark.held is not None] or marks
         overtaken = {self._wanted(mark) for mark in marks[:-1]}  # what they may have left, had they arrived before
-        if held in known | overtaken or any(mark.overwrite for mark in marks):
+        if held in {mark.held for mark in known} | overtaken or any(mark.overwrite for mark in marks):
             return None
         return Pushed(key=last.key, held=held, before=held, differs=True)
 
