@@ -619,6 +619,22 @@ async def test_a_student_who_left_on_both_sides_and_returns_gets_the_same_row_ba
     assert (back.id, back.ended, back.preferred_given_name) == (ana.id, False, "Anni")
 
 
+async def test_a_row_that_is_never_taken_hides_nobodys_return(store: Store) -> None:
+    stray = Enrollment(sourced_id="e-stray", user="nobody", class_="bio", role="student")
+    place = _place(begins_on=TODAY)
+    await _run(store, _with(stray, place))
+    row = await _enrollment(store)
+    await _as_registrar(store, lambda tx: classes.end_enrollment(tx, row.class_id, row.user_id, day=TODAY))
+    await _run(store, _with(stray, place))
+    assert await _corrections(store) == [("Ana Ruiz, Biology", "ended", "ended", "active")]
+
+    await _run(store, _with(stray, without=["e-ana"]))
+    assert await _corrections(store) == []
+    await _run(store, _with(stray, place))
+
+    assert not (await _enrollment(store)).ended
+
+
 async def test_a_person_ended_here_and_marked_deleted_there_is_agreed_on_in_a_delta_too(store: Store) -> None:
     await _run(store, small_district())
     ana = await _user(store, "ana")

@@ -725,6 +725,23 @@ async def test_a_run_killed_between_two_units_is_resumed_and_ends_as_if_nothing_
     assert kinds.count("enrollment.added") == 4
 
 
+async def test_a_row_that_could_not_be_taken_before_a_kill_is_not_counted_as_given_twice(store: Store) -> None:
+    stray = Enrollment(sourced_id="e-stray", user="nobody", class_="bio", role="student")
+    sis = ScriptedSis([*small_district(), stray])
+
+    def die(progress: sync.Progress) -> None:
+        if (progress.phase, progress.noun) == ("applying", "enrollment"):
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        await _run(store, sis, progress=die)
+    [state] = await store.read(lambda c: sync.runs(c, "sis"))
+
+    result = await sync.resume(store, state.run_id, sis)
+
+    assert (result.status, result.dead_letters, result.reason) == ("done", 1, None)
+
+
 async def test_what_a_run_took_over_before_it_was_killed_still_refers_to_what_the_next_one_brings(store: Store) -> None:
     """Students were taken over with a guardian who was not: the new run must bring the very person whom they name."""
     students = [f"p{number:03d}" for number in range(300)]  # more than one unit of people; gus comes in the first

@@ -10,7 +10,19 @@ from typing import Any
 import pytest
 
 from homeroom import sync
-from homeroom.records import AcademicSession, Class, Enrollment, Noun, Org, Page, Pull, Record, SourceError, User
+from homeroom.records import (
+    AcademicSession,
+    Class,
+    Enrollment,
+    Noun,
+    Org,
+    Page,
+    Pull,
+    Record,
+    SourceError,
+    User,
+    UserRole,
+)
 from homeroom.store import Refused, Store, now_utc
 from homeroom.store import models as m
 from homeroom.sync import Guard, RunResult
@@ -230,6 +242,53 @@ async def test_people_who_go_when_the_last_week_of_term_is_not_over_are_missed(s
     await _run(sqlite_store, records)
 
     assert (await _run(sqlite_store, _without_seats(records, 39))).status == "held"
+
+
+def _with_guardians(records: Sequence[Record]) -> list[Record]:
+    """The district with one guardian, who is every student's."""
+    told = [replace(one, agents=("gus",)) if isinstance(one, User) else one for one in records]
+    return [*told, person("gus", "parent", given_name="Gus")]
+
+
+async def test_an_export_that_lost_its_roles_is_held_and_goes_on_only_when_it_is_released(store: Store) -> None:
+    records = _with_guardians(_district())
+    await _run(store, records)
+    before = await store.read(everything)
+    bare = [replace(one, roles=(), agents=()) if isinstance(one, User) else one for one in records]
+
+    sis = ScriptedSis(bare, page=500)
+    result = await _run(store, sis)
+
+    assert (result.status, _kinds(result)) == ("held", ["roles", "guardians"])
+    assert [alarm.found for alarm in result.findings] == [
+        "41 of 41 current roles would be taken from people who stay.",
+        "40 of 40 current guardianships would end.",
+    ]
+    assert "roles.csv" in result.findings[0].look_at
+    assert await store.read(everything) == before
+    assert (await sync.release(store, result.run_id, sis, by="admin")).status == "done"
+    assert await store.read(lambda c: c.sql("SELECT count(*) FROM role_assignments")) == [(0,)]
+
+
+@pytest.mark.parametrize(("gone", "status"), [(8, "done"), (9, "held")])
+async def test_a_fifth_of_the_roles_may_go_and_more_may_not(sqlite_store: Store, gone: int, status: str) -> None:
+    records = _district()
+    await _run(sqlite_store, records)
+    cut = [
+        replace(one, roles=()) if isinstance(one, User) and _numbered("user", one) < gone else one for one in records
+    ]
+
+    assert (await _run(sqlite_store, cut)).status == status
+
+
+async def test_everybody_may_have_the_same_role_at_another_school(sqlite_store: Store) -> None:
+    records = _district()
+    await _run(sqlite_store, records)
+    moved = (UserRole(role="student", org="s2"),)
+
+    result = await _run(sqlite_store, [replace(one, roles=moved) if isinstance(one, User) else one for one in records])
+
+    assert (result.status, result.changed, result.findings) == ("done", 40, ())
 
 
 def _rekeyed(records: Sequence[Record], count: int, **changes: Any) -> list[Record]:

@@ -230,6 +230,41 @@ async def test_hazard_16_ids_that_differ_only_in_case_are_the_same_student() -> 
     assert (again.error, len(ods.codes)) == (None, 1)
 
 
+async def test_two_meetings_of_a_section_on_one_day_are_one_event_and_the_last_one_counts() -> None:
+    ods = Ods()
+    mark = await ods.mark()
+    third, fourth = replace(mark, key="3"), replace(mark, key="4", status="tardy")
+
+    for _ in range(2):  # an answer that was lost: they come once more
+        answers = await ods.connector.push([third, fourth])
+        assert [(one.key, one.error, one.differs, one.held) for one in answers] == [
+            ("3", None, False, "Tardy"),
+            ("4", None, False, "Tardy"),
+        ]
+        assert all(one.read_back for one in answers)
+        assert ods.codes == ["Tardy"]
+    assert len([one for one in ods.simulator.asked if one.method == "POST" and "Attendance" in one.path]) == 1
+
+
+async def test_what_an_overtaken_meeting_left_is_ours_and_what_somebody_else_wrote_is_not() -> None:
+    ods = Ods()
+    mark = await ods.mark()
+    third, fourth = replace(mark, key="3"), replace(mark, key="4", status="tardy")
+    await ods.connector.push([third])  # it arrived, and its answer did not
+    await ods.connector.push([third, fourth])
+    assert ods.codes == ["Tardy"]
+
+    corrected = [replace(third, status="present", held="Tardy"), replace(fourth, status="absent", held="Tardy")]
+    await ods.connector.push([replace(mark, key="office", status="excused", overwrite=True)])
+    answers = await ods.connector.push(corrected)
+    assert [(one.key, one.differs, one.held) for one in answers] == [
+        ("3", True, "Excused Absence"),
+        ("4", True, "Excused Absence"),
+    ]
+    await ods.connector.push([replace(corrected[0], overwrite=True), corrected[1]])
+    assert ods.codes == ["Unexcused Absence"]
+
+
 async def test_the_same_mark_twice_is_one_event_and_one_write() -> None:
     ods = Ods()
     mark = await ods.mark()

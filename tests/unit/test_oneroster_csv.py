@@ -255,6 +255,16 @@ async def test_side_rows_about_nobody_and_bad_side_rows_hide_nobody(tmp_path: Pa
     assert "birth_date" not in (ana.only or ())
 
 
+async def test_a_list_of_all_roles_that_holds_none_says_nothing_of_roles_and_guardians(tmp_path: Path) -> None:
+    people, [error] = await read(write(tmp_path, {**SMALL, "roles": SMALL["roles"][:1]}), "user")
+
+    assert (error.where, error.part) == ("roles.csv", True)
+    for one in people:
+        assert not one.roles_complete
+        assert not {"roles", "agents"} & set(one.only)
+        assert "grades" in one.only
+
+
 async def test_people_of_files_larger_than_memory_are_read_in_rounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

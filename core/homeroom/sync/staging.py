@@ -28,9 +28,10 @@ STAGED = (
 LETTER = ("connector", "run_id", "noun", "sourced_id", "location", "field", "reason", "content")
 _KEY = ("run_id", "noun", "sourced_id")
 
-# What the source gave, without what the run itself has staged because it was missing.
+# What the source gave, without what the run itself has staged because it was missing. A row that only applying found
+# unfit was usable when it was given: it has a hash, one that was set aside while it was read has none.
 _GIVEN = """
-    SELECT count(*), count(*) FILTER (WHERE change <> 'dead') FROM staged_rows
+    SELECT count(*), count(*) FILTER (WHERE change <> 'dead' OR content_hash <> '') FROM staged_rows
     WHERE run_id = ? AND noun = ? AND NOT (content_hash = '' AND location IS NULL AND change <> 'dead')"""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -78,25 +78,34 @@ class Attendance:
         return answers
 
     async def _push_day(self, school: str, day: date, marks: Sequence[OutgoingMark]) -> list[Pushed]:
+        """One answer for each mark; the last of several for one slot counts, and its answer is that of all of them."""
         before = await self._events(school, day)
-        answers: dict[str, Pushed] = {}
-        written: list[OutgoingMark] = []
+        slots: dict[Slot, list[OutgoingMark]] = defaultdict(list)
         for mark in marks:
-            events = before.get(self._slot(mark), [])
-            held, wanted = _held(events), self._wanted(mark)
-            if held == wanted:
-                answers[mark.key] = Pushed(key=mark.key, read_back=True, held=held, before=held)
-            elif held != mark.held and not mark.overwrite:
-                answers[mark.key] = Pushed(key=mark.key, held=held, before=held, differs=True)
-            else:
-                error = await self._write(mark, events, wanted)
-                answers[mark.key] = error or Pushed(key=mark.key, held=wanted, before=held)
-                written += [mark] if error is None else []
+            slots[self._slot(mark)].append(mark)
+        told: dict[Slot, Pushed] = {}
+        written: list[Slot] = []
+        for slot, some in slots.items():
+            last, events = some[-1], before.get(slot, [])
+            answer = self._judge(some, _held(events)) or await self._write(last, events, self._wanted(last))
+            written += [slot] if answer is None else []
+            told[slot] = answer or Pushed(key=last.key, before=_held(events))
         if written:
             after = await self._events(school, day)
-            for mark in written:
-                answers[mark.key] = self._read_back(mark, answers[mark.key], _held(after.get(self._slot(mark), [])))
-        return list(answers.values())
+            for slot in written:
+                told[slot] = self._read_back(slots[slot][-1], told[slot], _held(after.get(slot, [])))
+        return [replace(told[self._slot(mark)], key=mark.key) for mark in marks]
+
+    def _judge(self, marks: Sequence[OutgoingMark], held: str | None) -> Pushed | None:
+        """The answer for the marks of one slot where nothing is to be written, None where something is."""
+        last = marks[-1]
+        if held == self._wanted(last):
+            return Pushed(key=last.key, read_back=True, held=held, before=held)
+        known = [mark for mark in marks if mark.held is not None] or marks
+        overtaken = {self._wanted(mark) for mark in marks[:-1]}  # what they may have left, had they arrived before
+        if held in {mark.held for mark in known} | overtaken or any(mark.overwrite for mark in marks):
+            return None
+        return Pushed(key=last.key, held=held, before=held, differs=True)
 
     def _read_back(self, mark: OutgoingMark, sent: Pushed, held: str | None) -> Pushed:
         if held == self._wanted(mark):

@@ -27,13 +27,15 @@ Placed = tuple[User, str]
 class _Beside:
     """What the side files say of one round's people.
 
-    `doubtful` people have a role that could not be read, `unborn` ones a birth date.
+    `doubtful` people have a role that could not be read, `unborn` ones a birth date. With `no_roles`, a list of all
+    roles holds none: somebody forgot to write it, and it says nothing of anybody.
     """
 
     roles: dict[str, list[tuple[UserRole, str]]] = field(default_factory=dict)
     births: dict[str, tuple[date | None, str]] = field(default_factory=dict)
     doubtful: set[str] = field(default_factory=set)
     all_doubtful: bool = False
+    no_roles: bool = False
     unborn: set[str] = field(default_factory=set)
 
 
@@ -96,10 +98,12 @@ class People:
             held = own_roles(row)
         else:
             held = tuple(role for role, _ in roles or ())
-            doubtful = beside.all_doubtful or person.sourced_id in beside.doubtful
+            doubtful = beside.all_doubtful or beside.no_roles or person.sourced_id in beside.doubtful
             complete = modes["roles"] == "bulk" and not doubtful
             if modes["roles"] == "absent" or (not complete and not held):
                 told.discard("roles")
+            if beside.no_roles:
+                told.discard("agents")  # nobody can tell a student's guardians from a guardian's children
         if birth is None and (modes["demographics"] != "bulk" or person.sourced_id in beside.unborn):
             told.discard("birth_date")
         is_student = any(role.role == "student" and role.status == "active" for role in held)
@@ -116,8 +120,10 @@ class People:
     def _read_roles(self, beside: _Beside, number: int) -> Iterator[RowError]:
         if self._bundle.modes["roles"] == "absent":
             return
+        beside.no_roles = self._bundle.modes["roles"] == "bulk"
         with self._bundle.table("roles") as table:
             for row in table:
+                beside.no_roles = False
                 user_id = None if isinstance(row, BadRow) else row.text("userSourcedId")
                 if user_id is None or isinstance(row, BadRow):
                     beside.all_doubtful = True
@@ -134,6 +140,10 @@ class People:
                     yield RowError(noun="user", where=row.where, reason=str(exc), field=exc.column, part=True)
                 else:
                     beside.roles.setdefault(user_id, []).append((role, row.where))
+        if beside.no_roles and number == 0:
+            yield RowError(
+                noun="user", where="roles.csv", reason="it holds no role, so all stay as they are", part=True
+            )
 
     def _read_births(self, beside: _Beside, number: int) -> Iterator[RowError]:
         if self._bundle.modes["demographics"] == "absent":
