@@ -17,6 +17,13 @@ _COUNTED = """
 SELECT class_id, school_day, school_id, status, count(*) FROM attendance_records WHERE student_id = ?
 GROUP BY class_id, school_day, school_id, status
 """
+_SENT = "SELECT id FROM outgoing_marks WHERE connector IN (SELECT connector FROM outgoing_queues) AND student_id = ?"
+_OUTGOING = {
+    "outgoing_choices": f"mark_id IN ({_SENT})",
+    "outgoing_writes": f"mark_id IN ({_SENT})",
+    "outgoing_marks": f"id IN ({_SENT})",
+}
+"""What a SIS was or will be sent, a mark's own rows before the mark; the index begins with the connector."""
 _OWN = ("attendance_versions", "attendance_records", "absence_documents", "absence_reports", "notification_cases")
 
 
@@ -49,14 +56,15 @@ class StoredCustody:
     def let_go(self, tx: Transaction, student_id: str) -> dict[str, int]:
         """Delete a student's attendance with all its versions and absence reports; gives the rows of each table.
 
-        The counters follow. The journal stays: it holds ids and codes, and would not verify without its rows.
+        So goes what was sent of it to a SIS: nothing else bounds `outgoing_writes`, which grows with each writing. The
+        counters follow. The journal stays: it holds ids and codes, and would not verify without its rows.
         """
         for class_id, day, school_id, status, rows in tx.sql(_COUNTED, (student_id,)):
             by = tuple(-rows if status == other else 0 for other in STATUSES)
             tx.add(COUNTS, (class_id, day_text(day), school_id), by)
         done: dict[str, int] = {}
-        for table in _OWN:
-            gone = tx.write_sql(f"DELETE FROM {table} WHERE student_id = ? RETURNING 1", (student_id,))  # noqa: S608 - constants
+        for table, whose in (*_OUTGOING.items(), *((table, "student_id = ?") for table in _OWN)):
+            gone = tx.write_sql(f"DELETE FROM {table} WHERE {whose} RETURNING 1", (student_id,))  # noqa: S608 - constants
             done |= {table: len(gone)} if gone else {}
         return done
 

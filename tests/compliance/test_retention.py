@@ -212,6 +212,35 @@ async def test_a_dry_run_counts_what_the_purge_then_deletes_and_deletes_nothing(
     assert (await retention.purge(there, SCHEDULE, dry_run=False)).counts == {}
 
 
+async def test_what_a_sis_was_sent_goes_with_the_record(kept: Store) -> None:
+    """FERPA 38 §99.32(a)(2): a purge leaves nothing of the student in the queue to a SIS; another student's stay."""
+    for student in ("ann", "cy"):
+        kept.write_now(lambda tx, student=student: add_sent(tx, student))  # type: ignore[misc]
+    there, tables = at(LATER, kept), ("outgoing_marks", "outgoing_writes", "outgoing_choices")
+    counted = await retention.purge(there, SCHEDULE, dry_run=True)
+    done = await retention.purge(there, SCHEDULE, dry_run=False)
+    assert counted.counts == done.counts
+    assert [done.counts.get(table) for table in tables] == [1, 1, 1]
+    assert kept.read_now(lambda c: c.sql("SELECT id FROM outgoing_marks")) == [("sis_cy",)]
+    for table in tables[1:]:
+        assert kept.read_now(lambda c, t=table: c.sql(f"SELECT mark_id FROM {t}")) == [("sis_cy",)]  # type: ignore[misc] # noqa: S608
+
+
+def add_sent(tx: Transaction, student: str) -> None:
+    """Puts a mark into the queue to a SIS, with a write and a choice."""
+    key = f"sis_{student}"
+    tx.write_sql(
+        "INSERT INTO outgoing_queues (connector, sent, confirmed, left_out) VALUES ('sis', 0, 0, 0) "
+        "ON CONFLICT DO NOTHING"
+    )
+    mark: dict[str, Any] = {"id": key, "connector": "sis", "student_id": student, "school_id": "north"}
+    mark |= {"school_day": world.TODAY, "student_sourced_id": key, "school_sourced_id": "n", "recorded_at": tx.now}
+    tx.insert(m.OutgoingMark, wish="x", waiting_since=tx.now, **mark)
+    wish = {"key": key, "mark_id": key, "connector": "sis", "version": 1, "wish": "x", "started_at": tx.now}
+    tx.insert(m.OutgoingWrite, content={"student": key}, **wish)
+    tx.insert(m.OutgoingChoice, mark_id=key, version=1, choice="keep", why=tx.seal_for(student, "x"), chosen_at=tx.now)
+
+
 async def test_who_is_at_school_still_is_kept_however_old_the_marks_are(kept: Store) -> None:
     """FERPA 38 §99.32(a)(2): the schedule goes by the state of the record: nothing goes while the student is here."""
     done = await retention.purge(at(LATER, kept), SCHEDULE, dry_run=False)

@@ -185,6 +185,30 @@ async def test_the_list_of_tasks_says_how_urgent_a_request_is(place: Served, day
     assert await level(place, "inspection") == wanted
 
 
+async def test_the_most_urgent_of_very_many_tasks_are_listed(place: Served) -> None:
+    """FERPA 9 §99.10(b): the requests that were due first are in the list, whatever came in before them here."""
+    days = [TODAY + timedelta(days=number) for number in range(500, -10, -1)]
+
+    def unit(tx: Transaction) -> None:
+        for number, day in enumerate(days):
+            tx.write_sql(
+                "INSERT INTO ferpa_inspections (id, student_id, asked_by, received_on, due_on, state) "
+                "VALUES (?, 'ann', ?, ?, ?, 'open')",
+                (f"i{number:03}", PARENT, TODAY.isoformat(), day.isoformat()),
+            )
+            tx.write_sql(
+                "INSERT INTO ferpa_letters (id, student_id, recipient_id, kind, subject_id, text, written_at) "
+                "VALUES (?, 'ann', ?, 'x', 'x', '', ?)",
+                (f"l{number:03}", PARENT, f"{day.isoformat()}T00:00:00Z"),
+            )
+
+    await place.district.store.write(unit)
+    found = await items(place, "~/compliance/tasks", "admin")
+    first = [day.isoformat() for day in sorted(days)[:500]]
+    assert [row["due_on"] for row in found if row["kind"] == "inspection"] == first
+    assert [row["since"] for row in found if row["kind"] == "letter"] == first
+
+
 def test_no_district_can_give_itself_more_than_45_days() -> None:
     """FERPA 9 §99.10(b): a longer period is no setting."""
     with pytest.raises(ValueError, match="less than or equal to 45"):

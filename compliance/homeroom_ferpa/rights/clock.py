@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from homeroom import Connection, Transaction
-from homeroom_ferpa.rights.common import Row, days_between, iso, later
+from homeroom_ferpa.rights.common import SHOWN, Row, days_between, iso, later
 
 LAW_DAYS = 45
 """Within so many days after receipt a request to inspect is met (34 CFR 99.10(b))."""
 
 _AT_SCHOOL = "SELECT user_id FROM role_assignments WHERE role = 'student' AND org_id = ?"
+# id, student, due on, since: in the order of `urgency` by the last two and the first
 _OPEN: tuple[tuple[str, str, str], ...] = (
     ("inspection", "SELECT id, student_id, due_on, received_on FROM ferpa_inspections", "state = 'open'"),
     ("amendment", "SELECT id, student_id, due_on, received_on FROM ferpa_amendments", "state = 'open'"),
@@ -20,7 +21,7 @@ _SOON_DAYS = 7
 
 
 def tasks(connection: Connection, today: str, *, alert_day: int, school_id: str | None = None) -> list[Row]:
-    """What waits for somebody, the most urgent first; of one school's students where it is named.
+    """What waits for somebody, the most urgent first, SHOWN of each kind; of one school's students where it is named.
 
     `level` is "open", "soon" (a week or less is left), "alert" (an inspection on its alert day), "overdue", or
     "violation" (an inspection that was not met within the law's 45 days).
@@ -30,7 +31,7 @@ def tasks(connection: Connection, today: str, *, alert_day: int, school_id: str 
         text, params = f"{select} WHERE {where}", []
         if school_id is not None:
             text, params = f"{text} AND student_id IN ({_AT_SCHOOL})", [school_id]
-        for row_id, student_id, due_on, since in connection.sql(f"{text} LIMIT 500", params):
+        for row_id, student_id, due_on, since in connection.sql(f"{text} ORDER BY 3, 4, 1 LIMIT {SHOWN}", params):
             row = {"kind": kind, "id": row_id, "student_id": student_id, "since": since, "due_on": due_on}
             found.append(row | {"level": _level(kind, row, today, alert_day)})
     return sorted(found, key=urgency)

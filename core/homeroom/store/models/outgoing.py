@@ -73,7 +73,7 @@ class OutgoingWrite(Table):
     """One writing into a SIS, kept from before it was tried: `content` as sent, what was there before and after.
 
     `outcome` is None while nobody knows whether it arrived: it is then sent again under the same key. Else "sent",
-    "confirmed" (and seen to be there), "failed" or "differs".
+    "confirmed" (and seen to be there), "failed" or "differs". It is kept as long as the student's attendance.
     """
 
     key = TextField(primary_key=True)
