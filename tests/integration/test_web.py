@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -182,6 +183,35 @@ async def test_a_session_that_has_run_out_is_renewed_once_for_many_requests(api:
     with time_machine.travel(now_utc() + timedelta(hours=2), tick=True):
         pages = await asyncio.gather(*(bob.get("/days") for _ in range(5)))
         assert {page.path for page in pages} == {"/days"}
+        assert (await bob.get("/days")).path == "/days"
+
+
+async def test_a_slow_request_beside_another_that_renewed_meanwhile_ends_no_session(
+    api: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it knew of the tokens when it began has been used up by the other."""
+    bob = browser(api)
+    await bob.signs_in("bob")
+    inside = api.district.api
+    assert inside is not None
+    refused, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(method: str, path: str, **given: Any) -> ApiAnswer:
+        answer = await inside(method, path, **given)
+        if answer.status == 401 and not refused.is_set():
+            refused.set()
+            await go_on.wait()
+        return answer
+
+    with time_machine.travel(now_utc() + timedelta(hours=2), tick=True) as clock:
+        monkeypatch.setattr(api.district, "api", slow)
+        first = asyncio.create_task(bob.get("/days"))
+        await refused.wait()
+        assert (await bob.get("/days")).path == "/days"
+        clock.shift(timedelta(seconds=15))  # longer than one that renews may take
+        monkeypatch.setattr(api.district.limiter, "_clock", lambda: time.monotonic() + 15)
+        go_on.set()
+        assert (await first).path == "/days"
         assert (await bob.get("/days")).path == "/days"
 
 
