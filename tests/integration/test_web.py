@@ -352,9 +352,8 @@ async def test_a_form_that_is_sent_when_the_session_has_ended_survives_signing_i
     page = await family.post("/children/ann/absence", first_day=day, last_day="", reason='Flu "A" & <b>')
     assert (page.status, page.heading) == (401, "Sign in")
     assert page.value("kept.reason") == 'Flu "A" & <b>'
-    hidden = {
-        name: page.value(name) for name in ("next", "kept_path", "kept.first_day", "kept.last_day", "kept.reason")
-    }
+    names = ("next", "kept_path", "kept_owner", "kept.first_day", "kept.last_day", "kept.reason")
+    hidden = {name: page.value(name) for name in names}
     wrong = await family.post("/sign-in", email="guardian_ann@example.org", password="wrong", **hidden)
     assert wrong.value("kept.reason") == 'Flu "A" & <b>'
 
@@ -362,6 +361,8 @@ async def test_a_form_that_is_sent_when_the_session_has_ended_survives_signing_i
 
     assert page.heading == "Send it now?"
     assert 'action="/children/ann/absence"' in page.text
+    assert re.search(rf"First day:\s+{day}", page.words)
+    assert re.search(r'Reason:\s+Flu "A" & <b>', page.words)
     again = {name: page.value(name) for name in ("first_day", "last_day", "reason")}
     assert (await family.post("/children/ann/absence", **again)).path == "/children/ann"
     told = (await (await api.get("~/students/ann/absence-reports", "admin_north")).get_json())["items"]

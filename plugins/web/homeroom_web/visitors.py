@@ -65,15 +65,15 @@ class Visitors:
         self._services = services
         self.seconds = seconds
 
-    async def welcome(self, tokens: Mapping[str, Any]) -> str:
-        """Begin a session for who has just signed in; gives the cookie."""
+    async def welcome(self, tokens: Mapping[str, Any]) -> tuple[str, str]:
+        """Begin a session for who has just signed in; gives the cookie and the person's id."""
         cookie = secrets.token_urlsafe(32)
         me = await self._ask("GET", "/auth/me", tokens["access_token"])
         found = _told(me)
         roles = sorted({role["role"] for role in found["roles"]} | await self._rights(tokens["access_token"], found))
         session = Session(tokens["access_token"], tokens["refresh_token"], found["name"], roles)
         await self._keep(cookie, session)
-        return cookie
+        return cookie, found["id"]
 
     async def find(self, cookie: str | None) -> Visitor | None:
         """Whoever has this cookie, or None."""
