@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -159,6 +161,29 @@ async def test_a_school_s_day_is_told_in_figures_with_what_to_look_at(api: Serve
     assert (digest["counts"]["unknown"], digest["counts"]["delivered"], digest["counts"]["failed"]) == (1, 1, 0)
     assert [one["id"] for one in digest["problems"]] == [unknown]
     assert (await api.get("~/notifications/digest?school_id=north", "admin_south")).status_code == 404
+
+
+async def test_a_school_s_day_long_ago_is_told_without_the_days_after_it(api: Served) -> None:
+    zone = ZoneInfo("America/Chicago")
+    table = m.Org
+    await api.district.store.write(lambda tx: tx.run(table.update(time_zone=zone.key).where(table.id == "north")))
+    long_ago = date(2024, 3, 11)
+    own = [
+        await a_message(api.district.store, state="unknown", school_day=long_ago, created_at=made.astimezone(UTC))
+        for made in (datetime(2024, 3, 11, 0, 0, tzinfo=zone), datetime(2024, 3, 11, 23, 59, tzinfo=zone))
+    ]
+    for made in (datetime(2024, 3, 10, 23, 59, tzinfo=zone), datetime(2024, 3, 12, 0, 0, tzinfo=zone)):
+        day, at = made.date(), made.astimezone(UTC)
+        await a_message(api.district.store, state="unknown", school_day=day, created_at=at)
+    await a_message(api.district.store, state="unknown")
+
+    path = f"~/notifications/digest?school_id=north&day={long_ago}"
+    digest = await (await api.get(path, "admin_north")).get_json()
+
+    assert (digest["day"], digest["counts"]["unknown"]) == ("2024-03-11", 2)
+    assert {one["id"] for one in digest["problems"]} == set(own)
+    last = await api.get("~/notifications/digest?school_id=north&day=9999-12-31", "admin_north")
+    assert last.status_code == 200
 
 
 async def test_what_was_held_for_the_limit_goes_when_somebody_lets_it(api: Served) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -185,6 +186,35 @@ async def test_a_session_that_has_run_out_is_renewed_once_for_many_requests(api:
         assert (await bob.get("/days")).path == "/days"
 
 
+async def test_a_slow_request_beside_another_that_renewed_meanwhile_ends_no_session(
+    api: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it knew of the tokens when it began has been used up by the other."""
+    bob = browser(api)
+    await bob.signs_in("bob")
+    inside = api.district.api
+    assert inside is not None
+    refused, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(method: str, path: str, **given: Any) -> ApiAnswer:
+        answer = await inside(method, path, **given)
+        if answer.status == 401 and not refused.is_set():
+            refused.set()
+            await go_on.wait()
+        return answer
+
+    with time_machine.travel(now_utc() + timedelta(hours=2), tick=True) as clock:
+        monkeypatch.setattr(api.district, "api", slow)
+        first = asyncio.create_task(bob.get("/days"))
+        await refused.wait()
+        assert (await bob.get("/days")).path == "/days"
+        clock.shift(timedelta(seconds=15))  # longer than one that renews may take
+        monkeypatch.setattr(api.district.limiter, "_clock", lambda: time.monotonic() + 15)
+        go_on.set()
+        assert (await first).path == "/days"
+        assert (await bob.get("/days")).path == "/days"
+
+
 async def test_a_session_that_was_ended_elsewhere_is_ended_here(api: Served) -> None:
     bob = browser(api)
     await bob.signs_in("bob")
@@ -322,9 +352,8 @@ async def test_a_form_that_is_sent_when_the_session_has_ended_survives_signing_i
     page = await family.post("/children/ann/absence", first_day=day, last_day="", reason='Flu "A" & <b>')
     assert (page.status, page.heading) == (401, "Sign in")
     assert page.value("kept.reason") == 'Flu "A" & <b>'
-    hidden = {
-        name: page.value(name) for name in ("next", "kept_path", "kept.first_day", "kept.last_day", "kept.reason")
-    }
+    names = ("next", "kept_path", "kept_owner", "kept.first_day", "kept.last_day", "kept.reason")
+    hidden = {name: page.value(name) for name in names}
     wrong = await family.post("/sign-in", email="guardian_ann@example.org", password="wrong", **hidden)
     assert wrong.value("kept.reason") == 'Flu "A" & <b>'
 
@@ -332,6 +361,8 @@ async def test_a_form_that_is_sent_when_the_session_has_ended_survives_signing_i
 
     assert page.heading == "Send it now?"
     assert 'action="/children/ann/absence"' in page.text
+    assert re.search(rf"First day:\s+{day}", page.words)
+    assert re.search(r'Reason:\s+Flu "A" & <b>', page.words)
     again = {name: page.value(name) for name in ("first_day", "last_day", "reason")}
     assert (await family.post("/children/ann/absence", **again)).path == "/children/ann"
     told = (await (await api.get("~/students/ann/absence-reports", "admin_north")).get_json())["items"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, time, timedelta
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
@@ -23,6 +23,7 @@ from homeroom.store import models as m
 
 messages = Blueprint("messages", __name__, url_prefix="/api/v1/notifications")
 
+_LAST_DAY = date.max - timedelta(days=1)
 _TRIED = ("sending", "unknown", "accepted", "delivered", "failed")
 _STATE = Field(default=None, pattern=f"^({'|'.join((*STATES, 'problem'))})$", description='"problem": any to look at.')
 
@@ -277,9 +278,9 @@ async def show_digest(call: Call, query: SchoolDayQuery) -> Digest:
     def read(connection: Connection) -> tuple[date, dict[str, int], list[Shown]]:
         school = Schools(connection, settings)[query.school_id]
         day = query.day or school.today(now)
-        since = at(day, datetime.min.time(), school.zone)
-        counts = reading.figures(connection, school_id=query.school_id, since=since)
-        wanted = Wanted(school_id=query.school_id, states=PROBLEMS, since=day, limit=100)
+        since, until = (at(one, time.min, school.zone) for one in (day, min(day, _LAST_DAY) + timedelta(days=1)))
+        counts = reading.figures(connection, school_id=query.school_id, since=since, until=until)
+        wanted = Wanted(school_id=query.school_id, states=PROBLEMS, since=day, until=day, limit=100)
         return day, counts, reading.messages(connection, wanted)[0]
 
     day, counts, problems = await call.read(read)

@@ -174,11 +174,18 @@ def school_of(connection: Connection, message_id: str) -> str:
 
 
 def figures(
-    connection: Connection, *, school_id: str | None = None, within: Any = None, since: datetime
+    connection: Connection,
+    *,
+    school_id: str | None = None,
+    within: Any = None,
+    since: datetime,
+    until: datetime | None = None,
 ) -> dict[str, int]:
-    """How many messages that were made since then are in each state."""
+    """How many messages that were made since then (and before `until`) are in each state."""
     table = m.Notification
     query = table.select(table.state, fn.COUNT(table.id)).where(table.created_at >= since).group_by(table.state)
+    if until is not None:
+        query = query.where(table.created_at < until)
     if school_id is not None:
         query = query.where(table.school_id == school_id)
     if within is not None:

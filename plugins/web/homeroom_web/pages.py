@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hmac
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -15,38 +15,24 @@ from quart import Response, redirect, request
 
 from homeroom import Services
 from homeroom_web import times
+from homeroom_web.kept import Kept, may_hold_secrets
 from homeroom_web.menu import TOP, is_at, room_of, shown
 from homeroom_web.settings import WebSettings
 from homeroom_web.static_files import StaticFiles, VersionedTemplates
 from homeroom_web.visitors import COOKIE, Failed, NotSignedIn, Visitor, Visitors
-from homeroom_web.words import Words, words_for
+from homeroom_web.words import Words, to_say, words_for
 
 Handler = Callable[..., Awaitable[Response]]
 
 SEE_OTHER, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 303, 401, 403, 404
-_KEPT = "kept."
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A form that was sent when its session had ended: where it goes, and what was filled in."""
-
-    path: str
-    fields: Mapping[str, str]
-
-    @property
-    def hidden(self) -> dict[str, str]:
-        """The fields by which it travels through the form to sign in with."""
-        return {"kept_path": self.path, **{f"{_KEPT}{name}": value for name, value in self.fields.items()}}
+_PERSON = "homeroom_person"
+_REMEMBERED = 30 * 86400  # longer than a session, so that a form that is sent after its end is known to be somebody's
 
 
 async def kept_form() -> Kept | None:
     """The form that travels along with this one."""
-    form = (await request.form).to_dict()
-    path = form.get("kept_path", "")
-    if not is_ours(path):
-        return None
-    return Kept(path, {name[len(_KEPT) :]: value for name, value in form.items() if name.startswith(_KEPT)})
+    kept = Kept.carried(await request.form)
+    return kept if is_ours(kept.path) else None
 
 
 class Pages:
@@ -117,17 +103,44 @@ class Pages:
 
         return view
 
-    def let_in(self, response: Response, cookie: str) -> None:
-        """Let the browser keep who is signed in. No script can read the cookie."""
+    def let_in(self, response: Response, cookie: str, user_id: str) -> None:
+        """Let the browser keep who is signed in, and for longer a key for whom that was. No script can read either."""
         seconds = int(self.visitors.seconds)
-        response.set_cookie(COOKIE, cookie, max_age=seconds, httponly=True, secure=self.secure, samesite="Lax")
+        for name, value, most in ((COOKIE, cookie, seconds), (_PERSON, self.person(user_id), _REMEMBERED)):
+            response.set_cookie(name, value, max_age=most, httponly=True, secure=self.secure, samesite="Lax")
+
+    def person(self, user_id: str) -> str:
+        """A key for somebody that a device may keep: it says nothing to whoever finds it."""
+        key = self.services.derive_key("whose check-ins wait on a device")
+        return hmac.digest(key, user_id.encode(), "sha256").hex()[:32]
 
     async def _to_sign_in(self) -> Response:
         """The form to sign in with; what was filled in on another form goes along and is not lost."""
         if request.method == "GET":
             return go(f"/sign-in?next={quote(request.full_path.rstrip('?'), safe='')}")
-        kept = Kept(request.path, (await request.form).to_dict())
-        return self.render("sign_in.html", status=UNAUTHORIZED, onward="/", email="", wrong=None, kept=kept)
+        fields = list((await request.form).items(multi=True))
+        files = [(name, str(file.filename)) for name, file in (await request.files).items(multi=True) if file.filename]
+        if may_hold_secrets(fields):
+            notice = to_say("You were signed out meanwhile. What you filled in may hold secrets, so it was not kept.")
+            return self.sign_in(status=UNAUTHORIZED, notice=notice)
+        owner = request.cookies.get(_PERSON, "")
+        kept = Kept(path=request.path, fields=fields, files=files, owner=owner)
+        notice = to_say("You were signed out meanwhile. What you filled in is kept: please sign in.")
+        return self.sign_in(status=UNAUTHORIZED, notice=notice, kept=kept)
+
+    def sign_in(
+        self,
+        *,
+        status: int = 200,
+        onward: str = "/",
+        email: str = "",
+        wrong: str | None = None,
+        notice: str | None = None,
+        kept: Kept | None = None,
+    ) -> Response:
+        """The form to sign in with. `wrong` is why that failed, `notice` what happened before."""
+        values: dict[str, Any] = {"onward": onward, "email": email, "wrong": wrong, "notice": notice, "kept": kept}
+        return self.render("sign_in.html", status=status, **values)
 
     def problem(self, refusal: Failed, visitor: Visitor | None = None) -> Response:
         """Why something cannot be, in the route's own words."""

@@ -26,7 +26,7 @@ def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
     @blueprint.get("/sign-in")
     async def ask() -> Response:
         onward = request.args.get("next", "/")
-        response = pages.render("sign_in.html", onward=onward, email="", wrong=None, kept=None)
+        response = pages.sign_in(onward=onward)
         if (receipt := await scans.exchange(onward)) is not None:
             scans.keep(response, receipt)
         return response
@@ -41,11 +41,11 @@ def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
         told = orjson.loads(answer.body)
         if answer.status != 200:  # noqa: PLR2004
             wrong = told.get("detail", "")
-            values = {"onward": onward, "email": email, "wrong": wrong, "kept": kept}
-            return pages.render("sign_in.html", status=answer.status, **values)
-        cookie = await pages.visitors.welcome(told)
-        response = pages.render("kept.html", kept=kept) if kept else go(onward)
-        pages.let_in(response, cookie)
+            return pages.sign_in(status=answer.status, onward=onward, email=email, wrong=wrong, kept=kept)
+        cookie, user_id = await pages.visitors.welcome(told)
+        mine = kept is not None and kept.is_of(pages.person(user_id))
+        response = pages.render("kept.html", kept=kept if mine else None) if kept else go(onward)
+        pages.let_in(response, cookie, user_id)
         return response
 
     @blueprint.post("/sign-out")

@@ -65,15 +65,15 @@ class Visitors:
         self._services = services
         self.seconds = seconds
 
-    async def welcome(self, tokens: Mapping[str, Any]) -> str:
-        """Begin a session for who has just signed in; gives the cookie."""
+    async def welcome(self, tokens: Mapping[str, Any]) -> tuple[str, str]:
+        """Begin a session for who has just signed in; gives the cookie and the person's id."""
         cookie = secrets.token_urlsafe(32)
         me = await self._ask("GET", "/auth/me", tokens["access_token"])
         found = _told(me)
         roles = sorted({role["role"] for role in found["roles"]} | await self._rights(tokens["access_token"], found))
         session = Session(tokens["access_token"], tokens["refresh_token"], found["name"], roles)
         await self._keep(cookie, session)
-        return cookie
+        return cookie, found["id"]
 
     async def find(self, cookie: str | None) -> Visitor | None:
         """Whoever has this cookie, or None."""
@@ -115,14 +115,12 @@ class Visitors:
         turn = await self._services.limiter.hit(mine, 1, _RENEWING)
         if not turn.allowed:
             for _ in range(_LOOKS):
-                kept = await self._services.kv.get(key)
-                if kept is None:
-                    raise NotSignedIn
-                visitor.session = Session.read(kept)
-                if visitor.session.refresh != old:
+                if await self._was_renewed(visitor):
                     return
                 await asyncio.sleep(_RENEWING / _LOOKS)  # another process tells of it by nothing but the new tokens
             raise NotSignedIn
+        if await self._was_renewed(visitor):  # by another whose turn came and went while a slow request was under way
+            return
         answer = await call(self._services, "POST", "/api/v1/auth/refresh", json={"refresh_token": old})
         if answer.status == 401:  # noqa: PLR2004
             await self._services.kv.delete(key)
@@ -132,6 +130,14 @@ class Visitors:
         tokens = _told(answer)
         visitor.session.access, visitor.session.refresh = tokens["access_token"], tokens["refresh_token"]
         await self._keep(visitor.cookie, visitor.session)
+
+    async def _was_renewed(self, visitor: Visitor) -> bool:
+        """Whether other tokens are kept than the visitor has; they are the visitor's then. Raises NotSignedIn."""
+        kept = await self._services.kv.get(_key(visitor.cookie))
+        if kept is None:
+            raise NotSignedIn
+        old, visitor.session = visitor.session.refresh, Session.read(kept)
+        return visitor.session.refresh != old
 
     async def _keep(self, cookie: str, session: Session) -> None:
         await self._services.kv.set(_key(cookie), session.text(), ttl=self.seconds)

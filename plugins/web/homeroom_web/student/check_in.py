@@ -12,7 +12,6 @@ from homeroom_web.forms import field
 from homeroom_web.pages import NOT_FOUND, Pages, language
 from homeroom_web.scans import Receipt, Scans
 from homeroom_web.student.arrivals import Arrival, send
-from homeroom_web.student.late import person_of
 from homeroom_web.student.outcome import outcome_of
 from homeroom_web.visitors import Failed, Visitor
 
@@ -38,7 +37,7 @@ def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
     async def arrive(visitor: Visitor) -> Response:
         me = await visitor.get("/auth/me")
         try:
-            arrival = await _arrival(person_of(pages, me["id"]))
+            arrival = await _arrival(pages.person(me["id"]))
             now = pages.services.clock.now()
             record = await send(visitor, arrival, student_id=me["id"], now=now, none=_nothing_open())
         except Failed as refusal:
@@ -69,7 +68,7 @@ def add_routes(blueprint: Blueprint, pages: Pages, scans: Scans) -> None:
             scan=scan,
             code=code,
             refusal=refusal,
-            person=person_of(pages, me["id"]),
+            person=pages.person(me["id"]),
             client_id=secrets.token_hex(16),
         )
 

@@ -25,7 +25,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
     @pages.for_visitors
     async def late(visitor: Visitor) -> Response:
         me = await visitor.get("/auth/me")
-        if not hmac.compare_digest((await field("owner")).encode(), person_of(pages, me["id"]).encode()):
+        if not hmac.compare_digest((await field("owner")).encode(), pages.person(me["id"]).encode()):
             return jsonify(outcome="not-yours")
         try:
             arrival = await _arrival(pages)
@@ -38,12 +38,6 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
             return jsonify(outcome="told", good=False, heading=heading, lines=[refusal.detail])
         told = await outcome_of(visitor, record, client_id=arrival.client_id, zone=pages.services.time_zone)
         return jsonify(outcome="told", good=True, heading=told.heading, lines=told.lines)
-
-
-def person_of(pages: Pages, user_id: str) -> str:
-    """A key for somebody that a device may keep: it says nothing to whoever finds it."""
-    key = pages.services.derive_key("whose check-ins wait on a device")
-    return hmac.digest(key, user_id.encode(), "sha256").hex()[:32]
 
 
 async def _arrival(pages: Pages) -> Arrival:

@@ -51,8 +51,7 @@ def add_routes(blueprint: Blueprint, pages: Pages) -> None:
             refusal = Failed(answer.status, told.get("detail", ""))
             return pages.render("teacher/stand_in.html", status=answer.status, link="", refusal=refusal)
         response = go("/classes")
-        cookie = await pages.visitors.welcome(told)
-        pages.let_in(response, cookie)
+        pages.let_in(response, *await pages.visitors.welcome(told))
         return response
 
     async def _shown(
