@@ -408,6 +408,23 @@ async def test_hazard_28_a_200_with_an_error_inside_is_a_failure_of_that_student
     assert all(asked.status == 200 for asked in simulator.asked)
 
 
+@pytest.mark.parametrize(("mode", "status"), [("meeting", 400), ("daily", 400), ("meeting", 500)])
+async def test_hazard_28_students_for_whom_a_request_is_refused_keep_no_other_child_s_mark(
+    mode: str, status: int
+) -> None:
+    simulator = _simulator()
+    students = list(dict.fromkeys(seat.user for seat in SEATS if seat.class_ == CLASSES[0]))[:5]
+    simulator.books.rejected = dict.fromkeys(students[:3], status)
+    class_ = CLASSES[0] if mode == "meeting" else None
+
+    answers = await _connector(simulator, attendance_mode=mode).push(
+        [_mark(simulator, student, class_) for student in students]
+    )
+
+    assert [bool(answer.error) for answer in answers] == [True] * 3 + [status == 500] * 2
+    assert all(answer.retry == (status == 500) for answer in answers)  # each is answered, so the others' turn comes
+
+
 async def test_hazard_29_what_somebody_else_entered_is_shown_and_not_overwritten() -> None:
     simulator = _simulator()
     connector = _connector(simulator)

@@ -5,13 +5,13 @@ A mark counts as written only when PowerSchool shows it for that very child, wha
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from homeroom import OutgoingMark, Pushed, SourceError
+from homeroom import OutgoingMark, Pushed, SourceError, VendorError
 from homeroom_powerschool import ids, queries, quirks
 from homeroom_powerschool.client import Client, MissingGrants
 from homeroom_powerschool.frame import Frame
@@ -23,7 +23,9 @@ from homeroom_powerschool.slots import DAILY, MEETING, Slot, answers, by_key, co
 BATCH = 200
 """Records in one write of daily attendance, and students in one look, at most."""
 
-_GIVE_UP = 3  # writes that failed one after another
+_ONE, _MANY = "daily_time", "batch_daily_time"
+_GIVE_UP = 3  # writes that might succeed later and failed one after another
+_BUSY = (429, 503, 509)  # all of PowerSchool, and not one student's mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,19 +177,30 @@ class Writer:
     async def _write(self, slots: Sequence[Slot]) -> list[_Told]:
         """Write every slot; what PowerSchool says of each, in the same order.
 
-        Raises SourceError where it is not worth going on: what was written by then is found when it is sent again.
+        Raises SourceError where it takes none at all now: what was written by then is found when it is sent again.
         """
         told: dict[int, _Told] = {}
         failed = 0
         path, batches = await self._batches(slots)
-        for batch in batches:
+        waiting = deque(batches)
+        while waiting:
+            batch = waiting.popleft()
             try:
                 reply = await self._client.write(path, [record for slot in batch for record in slot.records()])
             except SourceError as exc:
-                failed += 1
-                if isinstance(exc, MissingGrants) or failed == _GIVE_UP:
+                if _concerns_all(exc):
                     raise
+                if not exc.retry and path == _MANY:  # one of them is at fault, and the others are not to pay for it
+                    path = _ONE
+                    waiting = deque([slot] for rest in (batch, *waiting) for slot in rest)
+                    continue
                 told |= {id(slot): _Told(error=exc) for slot in batch}
+                failed += exc.retry
+                if failed == _GIVE_UP:
+                    if not isinstance(exc, VendorError) or exc.status in _BUSY:
+                        raise
+                    told |= {id(slot): _Told(error=exc) for rest in waiting for slot in rest}
+                    break
             else:
                 failed = 0
                 told |= _each(batch, reply)
@@ -199,11 +212,18 @@ class Writer:
             has_batches = (await self._client.metadata()).has_batches
             size = BATCH if has_batches and len(slots) > 1 else 1
             batches = [list(slots[start : start + size]) for start in range(0, len(slots), size)]
-            return ("daily_time" if size == 1 else "batch_daily_time"), batches
+            return (_ONE if size == 1 else _MANY), batches
         by_student: dict[tuple[ids.StudentId, ids.SchoolNumber], list[Slot]] = defaultdict(list)
         for slot in slots:
             by_student[slot.student_id, slot.day.number].append(slot)
         return "meeting_interval", list(by_student.values())
+
+
+def _concerns_all(exc: SourceError) -> bool:
+    """Whether no other mark would fare better: nothing is granted, signed in or set up."""
+    if isinstance(exc, VendorError):
+        return exc.signing_in
+    return isinstance(exc, MissingGrants) or not exc.retry
 
 
 def _codes(group: Sequence[_Placed], settings: PowerSchoolSettings) -> list[str]:

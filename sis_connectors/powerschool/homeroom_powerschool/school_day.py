@@ -9,7 +9,6 @@ from datetime import date, datetime, timedelta
 from typing import Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-from homeroom import SourceError
 from homeroom_powerschool import ids, queries, quirks
 from homeroom_powerschool.client import Client
 from homeroom_powerschool.columns import fields_of
@@ -126,8 +125,12 @@ class SchoolDays:
         if len(blocks) > 1 and at is not None:
             local = at.astimezone(ZoneInfo((await self._client.metadata()).time_zone or "UTC"))
             seconds = local.hour * 3600 + local.minute * 60 + local.second
-            chosen = [block for block in blocks if block[0].start - _EARLY <= seconds < block[-1].end]
-            blocks = chosen[-1:] or blocks
+            begun = [block for block in blocks if block[0].start - _EARLY <= seconds]
+            # Of a roll that was opened after its meeting: the one that was last, and never one that is still to come.
+            fitting = [block for block in begun if seconds < block[-1].end] or begun
+            if not fitting:
+                raise ids.Unplaceable("no meeting of this class has begun at that hour in PowerSchool")
+            blocks = fitting[-1:]
         return tuple(meeting for block in blocks for meeting in block)
 
     async def _resolve(self, school: ids.SchoolDcid, day: date) -> SchoolDay:
@@ -138,8 +141,9 @@ class SchoolDays:
             meetings: dict[ids.SectionDcid, tuple[Meeting, ...]] = {}
             if self._mode == "meeting" and calendar_day is not None:
                 meetings = await self._meetings(calendar_day, year)
-        except Unreadable as exc:
-            raise SourceError(f"PowerSchool's answer about a school day cannot be read: {exc.field}: {exc}") from None
+        except Unreadable as exc:  # of one school: the others' marks go on
+            text = f"PowerSchool's answer about a school day cannot be read: {exc.field}: {exc}"
+            raise ids.Unplaceable(text) from None
         return SchoolDay(number=number, day=day, year=year, calendar_day=calendar_day, codes=codes, meetings=meetings)
 
     async def _codes(self, number: ids.SchoolNumber, day: date) -> tuple[ids.YearId, dict[str, Code]]:

@@ -318,6 +318,8 @@ class PowerSchoolSimulator(Simulator):
             return _problem(400, "The payload holds too many records")
         if any(record.get("att_mode_code") != mode for record in records):
             return _problem(400, "The payload holds another attendance mode")
+        if (status := self.books.rejects(records)) is not None:
+            return _problem(status, "The request is not accepted")
         return _json(self.books.write(records))
 
     def _refused(self, columns: Sequence[str], access: str | None = None) -> ResponseReturnValue | None:

@@ -21,11 +21,21 @@ Key = tuple[str, ...]
 
 @dataclass
 class Books:
-    """Attendance by mode, student, day and, for a meeting, enrolment and period. `locked`: students who are refused."""
+    """Attendance by mode, student, day and, for a meeting, enrolment and period. `locked`: students who are refused.
+
+    `rejected`: students for whom a whole request is refused, each with the HTTP status.
+    """
 
     world: World
     rows: dict[Key, dict[str, str]] = field(default_factory=dict)
     locked: set[str] = field(default_factory=set)
+    rejected: dict[str, int] = field(default_factory=dict)
+
+    def rejects(self, records: Sequence[Mapping[str, Any]]) -> int | None:
+        """The status with which a request with these records is refused whole; None when it is not."""
+        students = self.world.students
+        names = [students.names[students.by_id[int(one["studentid"])]] for one in records if self.rejected]
+        return next((self.rejected[name] for name in names if name in self.rejected), None)
 
     def write(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Insert or update each record; a wrong one is told with status ERROR inside an answer 200 [N]."""
