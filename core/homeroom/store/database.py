@@ -35,6 +35,7 @@ def connect(url: str) -> Database:
             keepalives_idle=10,  # a host that vanished is noticed in half a minute, not in two hours
             keepalives_interval=5,
             keepalives_count=3,
+            tcp_user_timeout=30_000,  # the same while something sent is not acknowledged: no probe goes out then
         )
     raise StoreError(f"DATABASE_URL must begin with sqlite:/// or postgresql://, not {parts.scheme or 'nothing'}://")
 

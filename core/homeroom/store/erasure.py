@@ -38,6 +38,11 @@ UPDATE users SET source = NULL, sourced_id = NULL, given_name = '{ERASED}', midd
   identifier = NULL, username = NULL, grades = '[]', birth_date = NULL, enabled = ?, ended = ?, version = version + 1,
   changed_at = ? WHERE id = ?
 """  # noqa: S608 - constants
+# An end of long ago stays where it was, for figures of the past rest on it.
+_LEFT = """
+UPDATE enrollments SET source = NULL, sourced_id = NULL, ended = ?,
+  changed_at = CASE WHEN ended THEN changed_at ELSE ? END WHERE user_id = ?
+"""
 _GONE: Mapping[str, str] = {
     "person_keys": "user_id = ?",
     "contacts": "user_id = ?",
@@ -158,7 +163,7 @@ def erase(tx: Transaction, person_id: str) -> dict[str, int]:
         _count(done, table, tx.write_sql(text, (person_id,)))
     moment = iso(tx.now)
     for text in (
-        "UPDATE enrollments SET source = NULL, sourced_id = NULL, ended = ?, changed_at = ? WHERE user_id = ?",
+        _LEFT,
         "UPDATE guardianships SET source = NULL, ended = ?, changed_at = ? WHERE ? IN (guardian_id, student_id)",
     ):
         tx.write_sql(text, (True, moment, person_id))
