@@ -673,6 +673,18 @@ async def test_shred_proof_nothing_of_an_erased_student_can_be_read_in_the_files
     assert others == []  # the parent's and the seat's named the student; they come anew with the next run
 
 
+async def test_an_erasure_leaves_the_end_of_a_seat_that_ended_long_before(peopled: Store, tmp_path: Path) -> None:
+    """The figures of months past rest on it."""
+    october = datetime(2025, 10, 3, tzinfo=UTC)
+    seat = m.Enrollment.user_id == "ann"
+    peopled.write_now(lambda tx: tx.run(m.Enrollment.update(ended=True, changed_at=october).where(seat)))
+
+    await erasure.erase(at(datetime.now(UTC), peopled, tmp_path / "erased.txt"), "ann", why="Board resolution 26-14")
+
+    ends = peopled.read_now(lambda c: c.values(m.Enrollment.select(m.Enrollment.changed_at).where(seat)))
+    assert set(ends) == {october}
+
+
 async def test_an_older_backup_is_made_safe_before_anybody_is_served(
     peopled: Store, tmp_path: Path, cipher: Cipher
 ) -> None:
