@@ -44,6 +44,7 @@ T = TypeVar("T")
 NAME = "plugin"
 _AT = datetime(2026, 9, 1, 14, 3, tzinfo=UTC)
 _PATIENCE = 3.0  # the longest deadline that the kit waits for; a hook that talks to its fake vendor is done long before
+_TURNS = 3  # a machine that is busy can hold up one reading; a hook that blocks does so each time
 
 SESSION = ClassSession(
     id="session-1",
@@ -208,7 +209,10 @@ class PluginTests:
         async def slow(running: RunningPlugin) -> list[str]:
             found = []
             for hook in self._asked(running):
-                milliseconds = 1000 * await _longest_wait(running, hook)
+                waits = [await _longest_wait(running, hook)]
+                while 1000 * min(waits) > self.max_block_ms and len(waits) < _TURNS:
+                    waits.append(await _longest_wait(running, hook))
+                milliseconds = 1000 * min(waits)
                 if milliseconds > self.max_block_ms:
                     found.append(f"{hook} blocked the event loop for {milliseconds:.0f} ms")
             return found

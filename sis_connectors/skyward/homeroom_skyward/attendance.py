@@ -22,7 +22,6 @@ from homeroom_skyward.generic import Generic, Row, Table, equal, key_of, number_
 from homeroom_skyward.qmlativ import QmlativRoster
 
 _NO_ID = "it was not read from Skyward's Generic API, so Skyward's number of it is not known"
-_BUSY = (429, 503, 509)
 _DAYS_KEPT = 60
 T = TypeVar("T")
 
@@ -158,10 +157,9 @@ class QmlativAttendance:
                 try:
                     await self._put(wish, held)
                 except VendorError as exc:
-                    if exc.signing_in or exc.status in _BUSY:
-                        raise  # it concerns every mark
-                    refused = Pushed(key=mark.key, error=_refusal(exc), retry=exc.retry, held=now, before=now)
-                    answers[mark.key] = refused
+                    if exc.retry or exc.signing_in:
+                        raise
+                    answers[mark.key] = Pushed(key=mark.key, error=_refusal(exc), held=now, before=now)
                 else:
                     written.append(wish)
         if written:
