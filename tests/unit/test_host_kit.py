@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from homeroom import Attempt, Evidence, Health, Mark, Services, Student, Verdict, hookimpl, testing
-from homeroom.testing import SESSION, plugin_tests, running_plugin
+from homeroom.testing import SESSION, plugin_kit, plugin_tests, running_plugin
 
 
 class Good:
@@ -61,8 +61,23 @@ def test_the_kit_finds_a_wrong_answer_and_a_slow_one() -> None:
             time.sleep(0.2)  # noqa: ASYNC251 - the point
             return Health(ok=True)
 
+    class Computing(Good):
+        @hookimpl
+        async def health(self) -> Health:
+            until = time.thread_time() + 0.2
+            while time.thread_time() < until:
+                pass
+            return Health(ok=True)
+
+    failing(Computing, "test_the_event_loop_is_never_blocked", "health blocked the event loop for")
     failing(Wrong, "test_each_hook_answers_in_time_and_with_the_right_type", "str, not Health")
     failing(Blocking, "test_the_event_loop_is_never_blocked", "health blocked the event loop for")
+
+
+def test_a_processor_that_others_have_is_not_held_against_a_hook() -> None:
+    begun = plugin_kit._Clocks(wall=10.0, processor=5.0, waits=7)
+    assert plugin_kit._kept(begun, begun._replace(wall=10.5, processor=5.25)) == 0.25
+    assert plugin_kit._kept(begun, begun._replace(wall=10.5, processor=5.25, waits=8)) == 0.5
 
 
 def test_the_kit_finds_a_task_that_is_left_behind() -> None:

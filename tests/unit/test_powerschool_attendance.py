@@ -9,7 +9,7 @@ import pytest
 
 from homeroom import Finding, OutgoingMark, Pushed, SourceError
 from homeroom.testing import FakeClock, hurried, sample_district, services
-from homeroom_powerschool import Connector, PowerSchoolSettings
+from homeroom_powerschool import Connector, PowerSchoolSettings, ids, queries
 from homeroom_powerschool.simulator import PowerSchoolSimulator
 
 DISTRICT = sample_district(students=60)
@@ -518,8 +518,53 @@ async def test_a_double_period_is_one_meeting_and_two_apart_are_told_by_the_hour
     double = await days.meeting_at([second, first], None)
     morning = await days.meeting_at([first, second, afternoon], datetime(2026, 9, 15, 12, 5, tzinfo=UTC))  # 8:05 there
     later = await days.meeting_at([first, second, afternoon], datetime(2026, 9, 15, 16, 50, tzinfo=UTC))
+    missed = await days.meeting_at([first, second, afternoon], datetime(2026, 9, 15, 14, 30, tzinfo=UTC))  # 10:30 there
 
     assert (double, morning, later) == ((first, second), (first, second), (afternoon,))
+    assert missed == (first, second)  # the one that was, and not the one that is still to come
+    with pytest.raises(ids.Unplaceable, match="no meeting"):
+        await days.meeting_at([first, second, afternoon], datetime(2026, 9, 15, 9, 0, tzinfo=UTC))  # 5:00 there
+
+
+@pytest.mark.parametrize("table", ["calendar_day", "attendance_code"])
+async def test_a_row_that_cannot_be_read_among_all_schools_lets_the_marks_wait(
+    table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = _simulator()
+    connector = _connector(simulator)
+    client = connector._writer._days._client
+    whole_table = client.whole_table
+
+    async def spoilt(name: str, *more: Any) -> Any:
+        rows = await whole_table(name, *more)
+        return [{**rows[0], "schoolid": "?"}, *rows] if name == table else rows
+
+    monkeypatch.setattr(client, "whole_table", spoilt)
+    with pytest.raises(SourceError, match="schoolid"):
+        await connector.push([_mark(simulator)])
+    assert simulator.attendance() == []
+
+
+async def test_a_row_of_one_school_that_cannot_be_read_keeps_no_other_school_s_marks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    simulator = _simulator()
+    connector = _connector(simulator)
+    client = connector._writer._days._client
+    query = client.query
+    schools = {seat.class_: simulator.world.classes_by_name[seat.class_].school for seat in SEATS}
+    there = next(seat for seat in SEATS if schools[seat.class_] != schools[CLASSES[0]])
+    bad = str(simulator.world.number(schools[CLASSES[0]]))
+
+    async def spoilt(name: str, args: Any) -> Any:
+        rows = await query(name, args)
+        is_bad = name == queries.CODES and str(args["schoolid"]) == bad
+        return [{"tables": {"attendance_code": {"yearid": "?"}}}, *rows] if is_bad else rows
+
+    monkeypatch.setattr(client, "query", spoilt)
+    here, other = await connector.push([_mark(simulator), _mark(simulator, there.user, there.class_)])
+    assert "yearid" in (here.error or "")
+    assert other.error is None
 
 
 async def test_check_prints_the_very_lines_that_plugin_xml_lacks() -> None:

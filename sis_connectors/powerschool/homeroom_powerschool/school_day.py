@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal, TypeVar
 from zoneinfo import ZoneInfo
 
+from homeroom import SourceError
 from homeroom_powerschool import ids, queries, quirks
 from homeroom_powerschool.client import Client
 from homeroom_powerschool.columns import fields_of
@@ -141,9 +143,8 @@ class SchoolDays:
             meetings: dict[ids.SectionDcid, tuple[Meeting, ...]] = {}
             if self._mode == "meeting" and calendar_day is not None:
                 meetings = await self._meetings(calendar_day, year)
-        except Unreadable as exc:  # of one school: the others' marks go on
-            text = f"PowerSchool's answer about a school day cannot be read: {exc.field}: {exc}"
-            raise ids.Unplaceable(text) from None
+        except Unreadable as exc:  # of this school alone: the others' marks go on
+            raise ids.Unplaceable(_unreadable(exc)) from None
         return SchoolDay(number=number, day=day, year=year, calendar_day=calendar_day, codes=codes, meetings=meetings)
 
     async def _codes(self, number: ids.SchoolNumber, day: date) -> tuple[ids.YearId, dict[str, Code]]:
@@ -166,10 +167,11 @@ class SchoolDays:
         if kept is None or self._client.now() - kept[0] > _FOR:
             rows = await self._client.whole_table("attendance_code", fields_of("ATTENDANCE_CODE"), f"yearid=={year}")
             known = {}
-            for row in rows:
-                present = _PRESENCE.get((as_text(row.get("presence_status_cd")) or "").casefold())
-                if present is not None:
-                    known[as_number(row, "schoolid"), as_number(row, "id")] = present
+            with _of_all_schools():
+                for row in rows:
+                    present = _PRESENCE.get((as_text(row.get("presence_status_cd")) or "").casefold())
+                    if present is not None:
+                        known[as_number(row, "schoolid"), as_number(row, "id")] = present
             kept = self._years[year] = self._client.now(), known
         return kept[1]
 
@@ -180,10 +182,11 @@ class SchoolDays:
             fields = fields_of("CALENDAR_DAY")
             rows = await self._client.whole_table("calendar_day", fields, f"date_value=={day.isoformat()}")
             in_session = (row for row in rows if quirks.as_flag(row.get("insession")))
-            known = {
-                ids.SchoolNumber(as_number(row, "schoolid")): ids.CalendarDayId(as_number(row, "id"))
-                for row in in_session
-            }
+            with _of_all_schools():
+                known = {
+                    ids.SchoolNumber(as_number(row, "schoolid")): ids.CalendarDayId(as_number(row, "id"))
+                    for row in in_session
+                }
             kept = self._calendars[day] = self._client.now(), known
         _bound(self._calendars, day, _KEPT)
         return kept[1]
@@ -202,6 +205,19 @@ class SchoolDays:
             )
             found[section] = (*found.get(section, ()), meeting)
         return found
+
+
+@contextlib.contextmanager
+def _of_all_schools() -> Iterator[None]:
+    """What is read for all schools at once: a row that cannot be read lets every mark wait, and fails none."""
+    try:
+        yield
+    except Unreadable as exc:
+        raise SourceError(_unreadable(exc)) from None
+
+
+def _unreadable(exc: Unreadable) -> str:
+    return f"PowerSchool's answer about a school day cannot be read: {exc.field}: {exc}"
 
 
 def _bound(kept: OrderedDict[K, V], used: K, most: int) -> None:

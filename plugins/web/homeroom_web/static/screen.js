@@ -33,8 +33,7 @@ async function renew() {
 
 function wait() {
   const left = end ? end - performance.now() : LONGEST;
-  const apart = Math.random() * 300; // every screen's code ends at the same moment
-  setTimeout(renew, Math.max(200, pause, Math.min(left, LONGEST)) + apart);
+  setTimeout(renew, Math.max(200, pause, Math.min(left, LONGEST)));
 }
 
 function take(message) {
