@@ -18,13 +18,14 @@ SELECT class_id, school_day, school_id, status, count(*) FROM attendance_records
 GROUP BY class_id, school_day, school_id, status
 """
 _SENT = "SELECT id FROM outgoing_marks WHERE connector IN (SELECT connector FROM outgoing_queues) AND student_id = ?"
-_OUTGOING = {
+_OWN = ("attendance_versions", "attendance_records", "absence_documents", "absence_reports", "notification_cases")
+_WHOSE = {
     "outgoing_choices": f"mark_id IN ({_SENT})",
     "outgoing_writes": f"mark_id IN ({_SENT})",
     "outgoing_marks": f"id IN ({_SENT})",
+    **dict.fromkeys(_OWN, "student_id = ?"),
 }
-"""What a SIS was or will be sent, a mark's own rows before the mark; the index begins with the connector."""
-_OWN = ("attendance_versions", "attendance_records", "absence_documents", "absence_reports", "notification_cases")
+"""A student's attendance and what a SIS was or will be sent of it, in the order in which it can be deleted."""
 
 
 class StoredCustody:
@@ -53,6 +54,14 @@ class StoredCustody:
         """What each code of a school means, the retired ones too: its title and its status."""
         return {code.code: (code.title, code.status) for code in codes.codes_at(connection, school_id, retired=True)}
 
+    def holdings(self, connection: Connection, student_id: str) -> dict[str, int]:
+        """How many rows of each table `let_go` would delete."""
+        held = {
+            table: int(connection.sql(f"SELECT count(*) FROM {table} WHERE {whose}", (student_id,))[0][0])  # noqa: S608 - constants
+            for table, whose in _WHOSE.items()
+        }
+        return {table: rows for table, rows in held.items() if rows}
+
     def let_go(self, tx: Transaction, student_id: str) -> dict[str, int]:
         """Delete a student's attendance with all its versions and absence reports; gives the rows of each table.
 
@@ -63,7 +72,7 @@ class StoredCustody:
             by = tuple(-rows if status == other else 0 for other in STATUSES)
             tx.add(COUNTS, (class_id, day_text(day), school_id), by)
         done: dict[str, int] = {}
-        for table, whose in (*_OUTGOING.items(), *((table, "student_id = ?") for table in _OWN)):
+        for table, whose in _WHOSE.items():
             gone = tx.write_sql(f"DELETE FROM {table} WHERE {whose} RETURNING 1", (student_id,))  # noqa: S608 - constants
             done |= {table: len(gone)} if gone else {}
         return done

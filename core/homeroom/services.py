@@ -167,6 +167,10 @@ class Custody(Protocol):
         """What each code of a school means, the retired ones too: its title and its status."""
         ...
 
+    def holdings(self, connection: Connection, student_id: str) -> dict[str, int]:
+        """How many rows of each table `let_go` would delete."""
+        ...
+
     def let_go(self, tx: Transaction, student_id: str) -> dict[str, int]:
         """Delete a student's attendance, its versions and absence reports; gives the rows of each table."""
         ...

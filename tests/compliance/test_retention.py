@@ -673,11 +673,15 @@ async def test_shred_proof_nothing_of_an_erased_student_can_be_read_in_the_files
     assert others == []  # the parent's and the seat's named the student; they come anew with the next run
 
 
-async def test_an_erasure_leaves_the_end_of_a_seat_that_ended_long_before(peopled: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", [m.Enrollment, m.User])
+async def test_an_erasure_leaves_the_end_of_a_seat_or_its_person_that_ended_long_before(
+    peopled: Store, tmp_path: Path, table: type[m.Enrollment | m.User]
+) -> None:
     """The figures of months past rest on it."""
     october = datetime(2025, 10, 3, tzinfo=UTC)
     seat = m.Enrollment.user_id == "ann"
-    peopled.write_now(lambda tx: tx.run(m.Enrollment.update(ended=True, changed_at=october).where(seat)))
+    whose = seat if table is m.Enrollment else m.User.id == "ann"
+    peopled.write_now(lambda tx: tx.run(table.update(ended=True, changed_at=october).where(whose)))
 
     await erasure.erase(at(datetime.now(UTC), peopled, tmp_path / "erased.txt"), "ann", why="Board resolution 26-14")
 

@@ -51,9 +51,6 @@ _AUDIT = "SELECT id, student_ids FROM ferpa_audit WHERE at < ? AND id > ? ORDER 
 _ALL_HELD = "SELECT 1 FROM ferpa_holds WHERE lifted_at IS NULL AND student_id = '' LIMIT 1"
 _HOLD = ("id", "student_id", "reference", "set_by", "set_at", "lifted_by", "lifted_at")
 _OLDER = "lifted_at IS NULL AND (set_at, id) < (SELECT set_at, id FROM ferpa_holds WHERE id = ?)"
-_SENT = "SELECT id FROM outgoing_marks WHERE connector IN (SELECT connector FROM outgoing_queues) AND student_id = ?"
-_OUTGOING = {"outgoing_choices": "mark_id", "outgoing_writes": "mark_id", "outgoing_marks": "id"}
-"""What a SIS was sent of a student, by table: the column of the mark's id."""
 _WITH_THE_RECORD = (
     *("explanations", "inspections", "amendments", "hearings", "statements", "letters", "special_access"),
     *("study_codes", "study_lookups"),
@@ -192,17 +189,13 @@ def _leavers(
 
 def _count(connection: Connection, services: Services, schedule: Retention) -> Purge:
     found = Purge()
-    for student_id, rows in _leavers(connection, services, schedule):
+    for student_id, _ in _leavers(connection, services, schedule):
         if (reason := why_not(connection, student_id)) is not None:
             found.skipped.append({"student_id": student_id, "kind": "attendance", "why": reason})
             continue
         found.students += 1
-        found.add("attendance_records", rows)
-        for table in ("attendance_versions", "absence_documents", "absence_reports", "notification_cases"):
-            found.add(table, connection.sql(f"SELECT count(*) FROM {table} WHERE student_id = ?", (student_id,))[0][0])  # noqa: S608 - constants
-        for table, column in _OUTGOING.items():
-            text = f"SELECT count(*) FROM {table} WHERE {column} IN ({_SENT})"  # noqa: S608 - constants
-            found.add(table, connection.sql(text, (student_id,))[0][0])
+        for table, rows in services.custody.holdings(connection, student_id).items():
+            found.add(table, rows)
         for table in (*_WITH_THE_RECORD, "ledger_students"):
             text = f"SELECT count(*) FROM ferpa_{table} WHERE student_id = ?"  # noqa: S608 - constants
             found.add("ledger" if table == "ledger_students" else table, connection.sql(text, (student_id,))[0][0])

@@ -38,10 +38,11 @@ UPDATE users SET source = NULL, sourced_id = NULL, given_name = '{ERASED}', midd
   identifier = NULL, username = NULL, grades = '[]', birth_date = NULL, enabled = ?, ended = ?, version = version + 1,
   changed_at = ? WHERE id = ?
 """  # noqa: S608 - constants
-# An end of long ago stays where it was, for figures of the past rest on it.
+# A seat's end of long ago, or that of its person, stays where it was: figures of the past rest on the earlier one.
 _LEFT = """
-UPDATE enrollments SET source = NULL, sourced_id = NULL, ended = ?,
-  changed_at = CASE WHEN ended THEN changed_at ELSE ? END WHERE user_id = ?
+UPDATE enrollments SET source = NULL, sourced_id = NULL, ended = ?, changed_at = CASE WHEN ended THEN changed_at
+  ELSE COALESCE((SELECT u.changed_at FROM users u WHERE u.id = enrollments.user_id AND u.ended), ?) END
+WHERE user_id = ?
 """
 _GONE: Mapping[str, str] = {
     "person_keys": "user_id = ?",
