@@ -416,6 +416,16 @@ def test_what_a_guardian_reaches_as_staff_is_judged_as_staff() -> None:
     assert not decisions.for_family(asked, {"a": dataclasses.replace(child, as_staff=False)}).allow
 
 
+async def test_a_teacher_whose_own_child_is_grown_finds_everybody_in_an_emergency(lite: Served) -> None:
+    """FERPA 26 §99.31(a)(1)(i)(A): whoever works on the grounds looks for everybody, whatever passed as a parent."""
+    await born(lite, "ann", years_ago(18, days=30))
+    drill = await said(await lite.post("~/schools/north/emergencies", "admin_north", {"kind": "drill"}))
+    assert (await lite.get("~/students/ann", "teacher_parent")).status_code == 403
+    found = await lite.get(f"~/schools/north/emergencies/{drill['id']}", "teacher_parent")
+    assert found.status_code == 200
+    assert "ann" in {one["student_id"] for one in (await said(found))["students"]}
+
+
 async def test_an_order_takes_the_child_off_a_board_that_is_open(sqlite_url: str) -> None:
     """FERPA 4 §99.4: a class board that the parent already watches shows the child no more."""
     migrate.upgrade(sqlite_url, {"ferpa": Path(homeroom_ferpa.__path__[0]) / "migrations"})
