@@ -16,9 +16,9 @@ _NOBODYS = frozenset(
 )
 """Actions that show no student's record."""
 
-
 _ON_THE_GROUNDS = "emergency.account"
-"""The core lets only those do it who work at the school, as which they reach everybody there, their own children too."""
+"""Only those may do it who work at the school, and as such they reach everybody there, their own children too."""
+
 _LATELY = timedelta(days=30)
 _RENEW = "End its entry under /api/v1/compliance/officials and record the new agreement."
 
