@@ -137,7 +137,6 @@ class Jobs:
             await asyncio.sleep(_ROUND_SECONDS)
 
     async def _round(self) -> None:
-        await self._wall_clock.look(self._home.store)
         self._stands_back = await self._worker_lives()
         wanted = () if self._stands_back else self._home.host.implementers("consume")
         await self._end([name for name in self._consumers if name not in wanted])
@@ -153,6 +152,7 @@ class Jobs:
             await self._home.store.write(self._tidy_once)
         if self._scheduler is not None:
             await (self._scheduler.step_back() if self._stands_back else self._scheduler.look())
+        await self._wall_clock.look(self._home.store)
 
     async def _worker_lives(self) -> bool:
         """Whether these jobs are a dedicated worker's, and this process is none."""

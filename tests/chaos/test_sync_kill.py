@@ -41,7 +41,11 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     _edit(later / "enrollments.csv", lambda number, row: None if number % 12 == 5 else row)
     _edit(
         later / "users.csv",
-        lambda number, row: {**row, "middleName": "Q", "agentSourcedIds": ""} if number % 3 else row,
+        lambda number, row: (
+            {**row, "middleName": "Q", "agentSourcedIds": row["agentSourcedIds"] if number % 6 else ""}
+            if number % 3 != 1
+            else row
+        ),
     )
     return [first, later]
 
