@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from homeroom.ahead import closing, one_ahead
     from homeroom.api.operation import PUBLIC, Answer, Body, Call, Query, Target, operation
     from homeroom.api.paging import PageQuery, cursor_of
     from homeroom.api.problem import FieldError, Invalid
@@ -162,9 +163,11 @@ __all__ = [
     "VendorError",
     "Verdict",
     "WithAttendanceFile",
+    "closing",
     "cursor_of",
     "facts_of",
     "hookimpl",
+    "one_ahead",
     "operation",
     "raw_body",
 ]
@@ -181,7 +184,7 @@ _PLACES = (
         "store.errors",
         "types",
     ),
-    *("api.operation", "api.paging", "api.problem", "callbacks", "handoff"),
+    *("api.operation", "api.paging", "api.problem", "callbacks", "handoff", "ahead"),
 )
 
 

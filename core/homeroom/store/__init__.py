@@ -6,7 +6,7 @@
 Nothing that waits on a network belongs in a unit. A unit may run more than once and must then do the same.
 """
 
-from homeroom.store.connection import ORIGIN, Connection, Origin, Sums, Transaction, now_utc
+from homeroom.store.connection import ORIGIN, Connection, Entry, Origin, Sums, Transaction, now_utc
 from homeroom.store.engine import Store
 from homeroom.store.errors import Busy, Refused, StoreError, Unavailable, conflict, not_found
 from homeroom.store.fields import iso, new_id
@@ -15,6 +15,7 @@ __all__ = [
     "ORIGIN",
     "Busy",
     "Connection",
+    "Entry",
     "Origin",
     "Refused",
     "Store",

@@ -5,7 +5,7 @@ PostgreSQL gets the rows as one parameter, in JSON: thousands of them cost its d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
@@ -17,29 +17,43 @@ from homeroom.store.connection import Connection, Transaction
 _T = TypeVar("_T")
 
 # Statements come in a few sizes only: each connection keeps every text that it has prepared.
-_ROWS = (250, 50, 10, 1)
+_ROWS = (500, 250, 125, 62, 31, 15, 7, 3, 1)
 _VALUES = (1, 10, 50, 250, 500)
 
 
 def upsert(
-    tx: Transaction, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, on_conflict: str = ""
+    tx: Transaction,
+    table: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    same: Mapping[str, Any] | None = None,
+    on_conflict: str = "",
 ) -> None:
-    """Insert `rows`; `on_conflict` is the clause for those whose key is taken ("" fails on them)."""
+    """Insert `rows`, each with the `same` values in further columns.
+
+    `on_conflict` is the clause for those whose key is taken ("" fails on them).
+    """
+    same = same or {}
     if rows and not tx.is_sqlite:
-        names = _quoted(columns)
+        names = _quoted([*same, *columns])
         told = f"SELECT {names} FROM json_populate_recordset(NULL::{table}, ?::json)"  # noqa: S608 - names are ours
         text = f"INSERT INTO {table} ({names}) {told} {on_conflict}"
-        tx.write_sql(text, [orjson.dumps([dict(zip(columns, row, strict=True)) for row in rows]).decode()])
+        tx.write_sql(text, [orjson.dumps([{**same, **dict(zip(columns, row, strict=True))} for row in rows]).decode()])
         return
     for some in _pieces(rows):
-        tx.write_sql(_insert(table, tuple(columns), len(some), on_conflict), list(chain.from_iterable(some)))
+        text = _insert(table, (tuple(same), tuple(columns)), len(some), on_conflict)
+        tx.write_sql(text, [*same.values(), *chain.from_iterable(some)])
 
 
 @cache
-def _insert(table: str, columns: tuple[str, ...], rows: int, on_conflict: str) -> str:
-    """The statement for so many rows, made once: it is long."""
-    row = f"({', '.join('?' * len(columns))})"
-    return f"INSERT INTO {table} ({_quoted(columns)}) VALUES {', '.join([row] * rows)} {on_conflict}"  # noqa: S608 - names are ours
+def _insert(table: str, columns: tuple[tuple[str, ...], tuple[str, ...]], rows: int, on_conflict: str) -> str:
+    """The statement for so many rows, made once: it is long. The first of `columns` are the same for all."""
+    same, own = columns
+    row = f"({', '.join('?' * len(own))})"
+    told = ", ".join([*"?" * len(same), "*"])
+    values = f"SELECT {told} FROM (VALUES {', '.join([row] * rows)}) WHERE true"  # noqa: S608 - marks only
+    return f"INSERT INTO {table} ({_quoted([*same, *own])}) {values} {on_conflict}"
 
 
 def update_each(tx: Transaction, table: str, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

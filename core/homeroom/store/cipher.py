@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import secrets
 from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
@@ -17,9 +16,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from homeroom.store.dice import Dice
 from homeroom.store.errors import StoreError
 
 _NONCE = 12
+_NONCES = Dice(_NONCE)
 
 
 class CannotOpen(StoreError):
@@ -49,7 +50,7 @@ class Cipher:
 
     def seal(self, text: str, context: str) -> str:
         """`text`, encrypted and bound to `context` (table, column and owner): it opens nowhere else."""
-        nonce = secrets.token_bytes(_NONCE)
+        nonce = _NONCES.throw()
         sealed = self._ciphers[self._current].encrypt(nonce, text.encode(), context.encode())
         return f"{self._current}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import base64
 import contextlib
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from peewee import Database, ModelSelect, SqliteDatabase
 
 from homeroom.store.cipher import Cipher
+from homeroom.store.dice import many
 from homeroom.store.fields import iso
 from homeroom.store.models.plumbing import PersonKey, Table
 
@@ -36,6 +37,28 @@ JOURNAL_COLUMNS = (
     "request_id",
     "data",
 )
+
+
+class Entry(NamedTuple):
+    """A change as `Transaction.journal_many` takes it; `data` is JSON."""
+
+    kind: str
+    class_id: str | None
+    student_id: str | None
+    subject_id: str | None
+    data: str
+
+    @classmethod
+    def of(
+        cls,
+        kind: str,
+        class_id: str | None,
+        student_id: str | None,
+        subject_id: str | None,
+        data: Mapping[str, Any] | None = None,
+    ) -> Entry:
+        """An entry whose data is not JSON yet."""
+        return cls(kind, class_id, student_id, subject_id, orjson.dumps(data).decode() if data else "{}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +249,16 @@ class Transaction(Connection):
             )
         )
 
+    def journal_many(self, entries: Iterable[Entry]) -> None:
+        """Enter many changes, which belong to no session, as `journal` does."""
+        self.wrote = True
+        at, origin = self.at, self.origin
+        why = (origin.purpose, origin.basis, origin.request_id)
+        self.pending += [
+            (at, kind, origin.actor_id, class_id, None, student_id, subject_id, *why, data)
+            for kind, class_id, student_id, subject_id, data in entries
+        ]
+
     def seal_for(self, person_id: str, text: str) -> str:
         """`text` sealed under a person's key, which is made when it is first needed."""
         row = self.get(PersonKey, person_id)
@@ -245,7 +278,8 @@ class Transaction(Connection):
         marks = ", ".join("?" * len(people))
         held = self.sql(f"SELECT user_id, sealed_key FROM person_keys WHERE user_id IN ({marks})", people)  # noqa: S608 - marks only
         keys = {person: self._open(PersonKey(user_id=person, sealed_key=key)) for person, key in held}
-        fresh = {person: secrets.token_bytes(32) for person in people if person not in keys}
+        new = [person for person in people if person not in keys]
+        fresh = dict(zip(new, many(32, len(new)), strict=True))
         if fresh:
             made: list[str] = []
             for person, key in fresh.items():

@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from peewee import Field, TextField
 
-_STOCK = 512
+from homeroom.store.dice import Dice
 
-
-_dice: Iterator[bytes] = iter(())
+_RANDOM = Dice(8)
 
 
 def new_id() -> str:
     """A fresh opaque id: 28 hex digits that sort by the millisecond they were made in, unguessable in the rest."""
-    return f"{time.time_ns() // 1_000_000:012x}{_random_8().hex()}"
-
-
-def _random_8() -> bytes:
-    """Eight random bytes. The system is asked for many at once: each question gives up the interpreter's lock."""
-    global _dice  # noqa: PLW0603 - the stock of the process
-    while True:
-        for taken in _dice:
-            return taken
-        stock = secrets.token_bytes(8 * _STOCK)
-        _dice = iter([stock[at : at + 8] for at in range(0, len(stock), 8)])
-
-
-def _forget_dice() -> None:
-    global _dice  # noqa: PLW0603 - a forked child must not repeat its parent's ids
-    _dice = iter(())
-
-
-os.register_at_fork(after_in_child=_forget_dice)
+    return f"{time.time_ns() // 1_000_000:012x}{_RANDOM.throw().hex()}"
 
 
 def iso(moment: datetime) -> str:

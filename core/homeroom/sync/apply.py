@@ -12,28 +12,22 @@ from peewee import ModelSelect
 
 from homeroom.records import Conflict, Noun, Resolution
 from homeroom.roster import classes
-from homeroom.store import Connection, Transaction, new_id, places
-from homeroom.store.bulk import replace_on, select_in, upsert, write_in
+from homeroom.store import Connection, Transaction, places
+from homeroom.store.bulk import select_in, upsert, write_in
 from homeroom.store.models import Enrollment
+from homeroom.sync.batch import Batch, batch_of, write
 from homeroom.sync.conflicts import keep, keep_staying, kept_here
 from homeroom.sync.duplicates import flag_duplicates
 from homeroom.sync.job import UNIT, Job
-from homeroom.sync.links import NO_LINKS, VOUCH
 from homeroom.sync.mapping import MAPPINGS
-from homeroom.sync.plan import STAGED_COLUMNS, Change, DiffRow, Staged, plan, shown, state_of
+from homeroom.sync.plan import STAGED_COLUMNS, Change, DiffRow, Staged, plan, shown
 from homeroom.sync.policy import Judge
 from homeroom.sync.staging import LETTER
 
 Answers = Mapping[Conflict, Resolution | None] | None
 
-_STATE = ("source", "noun", "sourced_id", "content_hash", "content")
-_ROLE = ("user_id", "role", "org_id", "source", "primary", "begins_on", "ends_on")
-_CONTACT = ("id", "user_id", "kind", "value", "lookup", "source")
-_GUARDIAN = ("guardian_id", "student_id", "relationship", "source", "ended", "changed_at")
 _TO_TAKE, _TO_END = ("add", "change"), ("end",)
 _GONE = (*(f"{mapping.event}.ended" for mapping in MAPPINGS.values()), "person.erased")
-_RIGHTS = {"blocked": False, "data_access": True, "notify": True}
-"""What a new guardian may: no source tells it, and what a school has said since is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +49,7 @@ class Planned:
 
     staged: Sequence[Staged]
     changes: Sequence[Change]
+    batch: Batch
     seen: int
 
     @property
@@ -80,7 +75,8 @@ def plan_ahead(connection: Connection, job: Job, noun: Noun, after: str) -> Plan
     staged = _pending(connection, job, noun, after, _TO_TAKE)
     if not staged or not all(row.is_new for row in staged):
         return None
-    return Planned(staged=staged, changes=plan(connection, job, noun, staged, Judge(policy=job.policy)), seen=seen)
+    changes = plan(connection, job, noun, staged, Judge(policy=job.policy))
+    return Planned(staged=staged, changes=changes, batch=batch_of(noun, changes), seen=seen)
 
 
 def apply_next(
@@ -93,7 +89,7 @@ def apply_next(
     """
     job.check_lease(tx)
     if planned is not None and planned.holds(tx):
-        staged, changes = planned.staged, planned.changes
+        staged, changes, batch = planned.staged, planned.changes, planned.batch
     else:
         staged = _pending(tx, job, noun, after, _TO_TAKE)
         if not staged:
@@ -102,13 +98,10 @@ def apply_next(
         changes = plan(tx, job, noun, staged, judge)
         if judge.unasked and not answers:
             return Applied(after=after, unasked=judge.unasked)
+        batch = batch_of(noun, changes)
     written = [change for change in changes if change.values is not None]
     if not job.dry_run:
-        _write_rows(tx, noun, written)
-        _write_links(tx, job, written)
-        _write_states(tx, job, noun, [change for change in changes if change.outcome != "dead"])
-        for change in written:
-            _enter(tx, noun, change)
+        write(tx, job, noun, batch)
         keep(tx, job, noun, changes)
         if noun == "user":
             flag_duplicates(tx, job, written)
@@ -176,67 +169,6 @@ def _list(kinds: Sequence[str]) -> str:
     return ", ".join(f"'{kind}'" for kind in kinds)
 
 
-def _write_rows(tx: Transaction, noun: Noun, written: Sequence[Change]) -> None:
-    mapping = MAPPINGS[noun]
-    if written:
-        fresh = tuple(mapping.fresh.values())
-        rows = [(*mapping.pick(change.values or {}), tx.at, *fresh) for change in written]
-        told = (*mapping.columns, "changed_at")
-        upsert(tx, mapping.table, (*told, *mapping.fresh), rows, on_conflict=replace_on(("id",), told))
-
-
-def _write_links(tx: Transaction, job: Job, written: Sequence[Change]) -> None:
-    """Write what hangs on people and classes: nothing here for the other nouns."""
-    roles, contacts, guardians, terms = [], [], [], []
-    now = tx.at
-    for change in written:
-        row_id, links = change.staged.row_id, change.links
-        if links is NO_LINKS:
-            continue
-        roles += [(row_id, role, org_id, job.source, *values) for role, org_id, *values in links.roles_set]
-        contacts += [(row_id, kind, value, lookup) for kind, value, lookup in links.contacts_new]
-        guardians += [
-            (one, row_id, "guardian", job.source, False, now, *_RIGHTS.values()) for one in links.guardians_new
-        ]
-        terms += [(row_id, term) for term in links.terms_new]
-        _take_away(tx, job, change)
-    if roles:
-        upsert(tx, "role_assignments", _ROLE, roles, on_conflict=replace_on(("user_id", "role", "org_id"), _ROLE))
-    if contacts:
-        sealed = tx.seal_many([(row_id, value) for row_id, _, value, _ in contacts])
-        rows = [
-            (new_id(), row_id, kind, value, lookup, job.source)
-            for (row_id, kind, _, lookup), value in zip(contacts, sealed, strict=True)
-        ]
-        upsert(tx, "contacts", _CONTACT, rows, on_conflict=VOUCH)
-    if guardians:
-        kept = replace_on(("guardian_id", "student_id"), _GUARDIAN)
-        upsert(tx, "guardianships", (*_GUARDIAN, *_RIGHTS), guardians, on_conflict=kept)
-    if terms:
-        upsert(tx, "class_terms", ("class_id", "term_id"), terms, on_conflict="ON CONFLICT DO NOTHING")
-
-
-def _take_away(tx: Transaction, job: Job, change: Change) -> None:
-    """Roles and addresses of this source go, guardianships end: few rows, one statement each."""
-    row_id, links = change.staged.row_id, change.links
-    for role, org_id in links.roles_gone:
-        text = "DELETE FROM role_assignments WHERE user_id = ? AND role = ? AND org_id = ? AND source = ?"
-        tx.write_sql(text, [row_id, role, org_id, job.source])
-    for contact_id in links.contacts_gone:
-        tx.write_sql("DELETE FROM contacts WHERE id = ?", [contact_id])
-    for guardian_id in links.guardians_gone:
-        text = "UPDATE guardianships SET ended = ?, changed_at = ? WHERE guardian_id = ? AND student_id = ?"
-        tx.write_sql(text, [True, tx.at, guardian_id, row_id])
-    for term_id in links.terms_gone:
-        tx.write_sql("DELETE FROM class_terms WHERE class_id = ? AND term_id = ?", [row_id, term_id])
-
-
-def _write_states(tx: Transaction, job: Job, noun: Noun, taken: Sequence[Change]) -> None:
-    if taken:
-        rows = [(job.source, noun, change.staged.sourced_id, *state_of(change)) for change in taken]
-        upsert(tx, "source_states", _STATE, rows, on_conflict=replace_on(("source", "noun", "sourced_id"), _STATE))
-
-
 def _write_letters(tx: Transaction, job: Job, noun: Noun, changes: Sequence[Change]) -> None:
     letters = []
     for change in changes:
@@ -270,27 +202,6 @@ def _mark(
     where = f"{where} AND sourced_id > ? AND sourced_id <= ? AND change IN ({_list(kinds)})"
     text = f"UPDATE staged_rows SET change = ? {where}"  # noqa: S608 - ours
     tx.write_sql(text, [usual, job.run_id, noun, after, outcomes[-1][0]])
-
-
-def _enter(tx: Transaction, noun: Noun, change: Change) -> None:
-    """One journal row for the row, and one for each guardianship that began or ended with it."""
-    row_id = change.staged.row_id
-    what: str = "restored" if change.restored else change.outcome
-    fields = {} if what == "added" else {"fields": sorted(change.fields)}
-    if noun == "enrollment":
-        values = change.values or {}
-        student_id = values["user_id"] if values["role"] == "student" else None
-        data = {"enrollment_id": row_id, "role": values["role"], **fields}
-        class_id, user_id = values["class_id"], values["user_id"]
-        tx.journal(f"enrollment.{what}", class_id=class_id, student_id=student_id, subject_id=user_id, data=data)
-        return
-    is_student = any(role[0] == "student" for role in change.taken.get("roles", ()))
-    what = "created" if what == "added" else what
-    _enter_one(tx, noun, what, row_id, is_student=is_student, data=fields)
-    for guardian_id in change.links.guardians_new:
-        tx.journal("guardianship.added", student_id=row_id, subject_id=guardian_id)
-    for guardian_id in change.links.guardians_gone:
-        tx.journal("guardianship.ended", student_id=row_id, subject_id=guardian_id)
 
 
 def _enter_one(

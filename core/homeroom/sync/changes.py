@@ -68,6 +68,11 @@ class Change:
         return [held for held in rest if held.is_open or (held.field == ENDED and held.chosen == "ours")]
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all that is staged of a new row is taken, as it is."""
+        return self.outcome == "added" and self.staged.is_new and not self.problems and not self.is_unsettled
+
+    @property
     def is_unsettled(self) -> bool:
         """Whether the row is to be looked at again although the source does not change it."""
         return self.waits or bool(self.problems) or any(clash.chosen is None for clash in self.clashes)

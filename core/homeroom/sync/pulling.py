@@ -8,9 +8,9 @@ from functools import partial
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential_jitter
 
+from homeroom.ahead import closing, one_ahead
 from homeroom.records import Noun, Page, Pull, SisConnector, SourceError
 from homeroom.store.courtesy import Courtesy
-from homeroom.sync.ahead import closing, one_ahead
 from homeroom.sync.staging import Prepared, begin_noun, checkpoint, complete_noun, is_in_vain, prepare, stage
 from homeroom.sync.steps import UnderWay
 from homeroom.sync.tidy import clear_noun
@@ -42,8 +42,8 @@ async def pull_noun(under_way: UnderWay, connector: SisConnector, noun: Noun, si
             done = point.pulled if point is not None and cursor is not None else 0
             seen = {*seen, hash(cursor)} if cursor is not None else set()
             pages = connector.pull(Pull(noun=noun, cursor=cursor, since=since))
-            onward = one_ahead(_onward(pages, noun, seen), courtesy)
-            ahead = one_ahead(_prepared(under_way, noun, onward, since), courtesy)
+            onward = one_ahead(_onward(pages, noun, seen), courtesy.rested)
+            ahead = one_ahead(_prepared(under_way, noun, onward, since), courtesy.rested)
             async with closing(ahead) as ready:
                 async for prepared in ready:
                     prepared.before = done

@@ -11,13 +11,13 @@ from typing import Protocol, TypedDict
 
 import structlog
 
+from homeroom.ahead import closing, one_ahead
 from homeroom.field_policy import FieldPolicy
 from homeroom.records import Conflict, Noun, Resolution, SourceError
 from homeroom.store import Connection, Refused, Store, StoreError, Transaction, now_utc
 from homeroom.store.courtesy import Courtesy
 from homeroom.store.models import SyncRun
 from homeroom.sync import lease, states
-from homeroom.sync.ahead import closing, one_ahead
 from homeroom.sync.apply import Answers, Applied, Planned, apply_next, end_next, plan_ahead
 from homeroom.sync.conflicts import acknowledge
 from homeroom.sync.guard import Alarm, Guard, judge
@@ -230,7 +230,7 @@ class _Walk:
 async def _begin_and_change(under_way: UnderWay, noun: Noun) -> None:
     """Take over what is new or changed: the next new rows are planned while the last ones are written."""
     walk = _Walk(under_way, noun, "applying")
-    async with closing(one_ahead(_plans(under_way, noun), walk.courtesy)) as plans:
+    async with closing(one_ahead(_plans(under_way, noun), walk.courtesy.rested)) as plans:
         async for planned in plans:
             await walk.step(partial(apply_next, planned=planned))
     while walk.after is not None:

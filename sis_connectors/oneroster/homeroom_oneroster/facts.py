@@ -142,6 +142,8 @@ class JsonRow(Facts):
         """The value without surrounding blanks; None when it is empty or absent. Raises BadField for an object."""
         name = _JSON.get(column, column)
         value = self._row.get(name)
+        if value is None:  # most columns of most rows
+            return None
         if isinstance(value, dict) and column in _REFERENCES:
             value = value.get("sourcedId")
         if isinstance(value, str):

@@ -28,6 +28,8 @@ from homeroom import (
     RowError,
     SisHttp,
     VendorError,
+    closing,
+    one_ahead,
 )
 from homeroom_oneroster import rows
 from homeroom_oneroster.asking import Place, Wish, answer_of, ever_less
@@ -120,11 +122,12 @@ class RestConnector:
             place = Place.read(pull.cursor) if pull.cursor else Place(filtered=since is not None)
             births = await self._births(since) if pull.noun == "user" else None
             asking = _Asking(self, COLLECTIONS[pull.noun], since, filtered=place.filtered)
-            async for sheet in walk(asking.rows, place.position):
-                place = place.next(sheet.position, filtered=asking.filtered)
-                read = partial(self._page, pull.noun, sheet, births)
-                page = await asyncio.to_thread(read)
-                yield replace(page, cursor=place.text(), whole=not asking.filtered)
+            async with closing(one_ahead(asking.sheets(place.position))) as sheets:
+                async for sheet, filtered in sheets:
+                    place = place.next(sheet.position, filtered=filtered)
+                    read = partial(self._page, pull.noun, sheet, births)
+                    page = await asyncio.to_thread(read)
+                    yield replace(page, cursor=place.text(), whole=not filtered)
             if births is not None and births.changes:
                 async for page in self._newly_born(births):
                     place = place.next(place.position, filtered=asking.filtered)
@@ -240,6 +243,11 @@ class _Asking:
         self._collection = collection
         self._since = since
         self.filtered = filtered
+
+    async def sheets(self, position: Position) -> AsyncIterator[tuple[Sheet, bool]]:
+        """Each sheet from `position` on, and whether it was asked for with the filter."""
+        async for sheet in walk(self.rows, position):
+            yield sheet, self.filtered
 
     async def rows(self, offset: int) -> Answer:
         """The rows from a number on."""

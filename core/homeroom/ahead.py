@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import TypeVar
-
-from homeroom.store.courtesy import Courtesy
 
 _T = TypeVar("_T")
 
 
-async def one_ahead(items: AsyncIterator[_T], courtesy: Courtesy) -> AsyncIterator[_T]:
-    """`items`, each given while the next one is got; what is being got is called off at the end."""
+async def one_ahead(
+    items: AsyncIterator[_T], rested: Callable[[], Awaitable[object]] | None = None
+) -> AsyncIterator[_T]:
+    """`items`, each given while the next one is got; what is being got is called off at the end.
+
+    With `rested` each waits for that first, before it is got.
+    """
 
     async def get() -> _T | None:
-        await courtesy.rested()
+        if rested is not None:
+            await rested()
         return await anext(items, None)
 
     async with closing(items):
