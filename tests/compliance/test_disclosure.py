@@ -300,6 +300,25 @@ async def test_attendance_sent_to_the_sis_is_entered(lite: Served) -> None:
     assert any("no ground on file" in finding.problem for finding in (await plugin.health()).findings)
 
 
+async def test_an_export_to_a_party_without_a_ground_is_entered_and_counted(lite: Served) -> None:
+    """FERPA 37 §99.32(a)(1): an export is in everybody's record; one without a ground is shown to the office."""
+    plugin = Ferpa(FerpaSettings(), vendor(lite, "ferpa"))
+
+    async def told() -> list[str]:
+        await shown(lite)
+        found = [finding.problem for finding in (await plugin.health()).findings]
+        return [problem for problem in found if "ground on file" in problem]
+
+    await lite.district.store.write(exported)
+    assert await told() == []  # the district's own copy
+    await lite.district.store.write(lambda tx: exported(tx, party="State auditor", purpose="audit"))
+    assert await told() == [
+        "1 exports of the whole district in the last month went to a party without a ground on file."
+    ]
+    [one] = await shown(lite)
+    assert (one["party"], one["whole_district"], one["in_record"]) == ("State auditor", True, True)
+
+
 async def test_an_entry_has_party_and_interest(lite: Served) -> None:
     """FERPA 39 §99.32(a)(3): an entry names the party and the legitimate interest."""
     assert (await lite.post("~/compliance/officials", "admin", ENTRY)).status_code == 201
