@@ -188,6 +188,29 @@ async def test_a_message_that_waits_is_not_sent_once_the_consent_is_revoked(fami
     assert len(families.sent()) == (0 if revoked else 1)
 
 
+@pytest.mark.parametrize("on_file", [False, True])
+async def test_no_message_to_staff_tells_a_vendor_of_a_student_who_is_not_on_file(
+    families: Families,
+    on_file: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """FERPA 27 §99.31(a)(1)(i)(B): a vendor that is not on file carries no student's name to staff either."""
+    migrate.upgrade(families.store.url, {"ferpa": Path(homeroom_ferpa.__path__[0]) / "migrations"})
+    families.rule("absence", audience=["teacher"], delay_minutes=0)
+    families.student("ann", "mother")
+    families.set(m.User, {"birth_date": years_ago(30)}, m.User.id == "ann")  # staff hear of a grown student, too
+    services = testing.services(name="ferpa", store=families.store, time_zone="America/New_York")
+    families.vendor.judge = Access(services, AccessSettings()).authorize
+    if on_file:
+        values: dict[str, Any] = {**ENTRY, "recipient": "plugin:post", "categories": ("messages",)}
+        values["begins_on"] = services.today()
+        families.store.write_now(lambda tx: officials.add(tx, officials.Official(id="post", **values)))
+    await families.tick()
+    families.mark(families.open(), ann="absent")
+    await families.move(1)
+    assert families.states() == ["accepted" if on_file else "withheld"]
+    assert len(families.sent()) == (1 if on_file else 0)
+
+
 async def test_a_parent_whose_rights_have_passed_is_not_told(lite: Served) -> None:
     """FERPA 5 §99.5(a): messages go to no parent whose rights have passed, and through no vendor not on file."""
     access = Access(vendor(lite, "ferpa"), AccessSettings())

@@ -19,6 +19,9 @@ EXCEPTIONS: Mapping[str, str] = {"dependent": "99.31(a)(8)", "emergency": "99.31
 RECORDS = ("attendance", "roster", "contact", "messages", "all")
 """The kinds of record that a consent or an agreement can name."""
 
+MESSAGES = ("guardian.notify", "staff.notify")
+"""The actions of a message that is about to leave, to a family or to staff."""
+
 _BY_FIELD: Mapping[str, str] = {
     **dict.fromkeys(("given_name", "family_name", "preferred_name", "grades", "identifier", "birth_date"), "roster"),
     **dict.fromkeys(("email", "phone"), "contact"),
@@ -47,7 +50,7 @@ def records_of(request: AccessRequest) -> frozenset[str]:
     """
     if request.fields:
         return frozenset(_BY_FIELD.get(field) or _of_kind(field) for field in request.fields)
-    if request.action == "guardian.notify":
+    if request.action in MESSAGES:
         return frozenset({"messages"})
     if request.action == "class.watch":
         return frozenset({"attendance"})
