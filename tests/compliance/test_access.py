@@ -398,8 +398,9 @@ async def test_an_api_key_is_a_party_and_its_answers_carry_the_notice(lite: Serv
     assert "99.33" in answer.headers["Homeroom-Redisclosure-Notice"]
     assert "Homeroom-Redisclosure-Notice" not in (await lite.get("~/students/ann", "guardian_ann")).headers
     shown = await said(await lite.get("~/compliance/ledger?student_id=ann&everything=true", "guardian_ann"))
-    [one] = shown["items"]
+    one, before = shown["items"]
     assert (one["party"], one["in_record"], one["exempt"]) == ("key:key-1", False, "own school official")
+    assert (before["kind"], before["in_record"]) == ("request", True)
 
 
 def part(api: Served) -> Access:

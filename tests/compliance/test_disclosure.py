@@ -25,7 +25,7 @@ from homeroom_ferpa.access.directory import Policy
 from homeroom_ferpa.access.part import Access
 from homeroom_ferpa.access.settings import INSIDE, AccessSettings
 from tests.services.families import Families, Told
-from tests.services.lawful import ENTRY, TODAY, born, consent, order, said, vendor, years_ago
+from tests.services.lawful import ENTRY, TODAY, born, consent, new_key, order, said, vendor, years_ago
 from tests.services.served import Served, served
 
 DISCLOSURE = {
@@ -285,6 +285,17 @@ async def test_every_request_and_disclosure_makes_one_entry(api: Served) -> None
         "State auditor",
         "plugin:acme",
     ]
+
+
+async def test_what_an_api_key_asks_for_without_a_ground_is_entered_as_a_request(api: Served) -> None:
+    """FERPA 37 §99.32(a)(1): a request that is refused makes an entry, too, and one for nobody known makes none."""
+    head = {"Authorization": f"Bearer {await new_key(api)}"}
+    for path in ("~/students/ann", "~/students/nobody_at_all"):
+        assert (await api.get(path, headers=head)).status_code in (403, 404)
+    [one] = await shown(api)
+    assert (one["kind"], one["party"], one["interest"]) == ("request", "key:key-1", "student.read")
+    assert (one["basis"], one["in_record"], one["notice"]) == (ledger.UNRECORDED, True, False)
+    assert await api.district.store.read(lambda c: c.sql("SELECT count(*) FROM ferpa_ledger_students")) == [(1,)]
 
 
 def many(tx: Transaction) -> None:

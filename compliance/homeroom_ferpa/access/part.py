@@ -47,24 +47,29 @@ class Access:
         return await self._person(request)
 
     async def enter(self, request: AccessRequest, outcome: Outcome) -> None:
-        """Enter in the record of disclosures what an API key is about to be shown; committed when this returns."""
+        """Enter in the record of disclosures what an API key is about to be shown, or was refused for want of a ground.
+
+        Committed when this returns.
+        """
         identity = request.identity
-        if identity is None or identity.kind != "service" or not outcome.allowed or not outcome.student_ids:
+        asked = outcome.allowed or outcome.basis == decisions.NO_GROUND  # the core's own rule knows of no such student
+        if identity is None or identity.kind != "service" or not asked or not outcome.student_ids:
             return
-        entry_id, basis = new_id(), outcome.basis or ledger.UNRECORDED
+        entry_id, basis = new_id(), (outcome.basis if outcome.allowed else None) or ledger.UNRECORDED
 
         def unit(tx: Transaction) -> None:
             entry = ledger.Entry(
                 id=entry_id,
                 at=text_of(tx.now),
                 party=f"key:{identity.subject}",
+                kind="disclosure" if outcome.allowed else "request",
                 interest=request.action,
                 basis=basis,
                 exempt=ledger.exempt_by(basis),
                 fields=outcome.fields,
                 students=tuple(outcome.student_ids),
                 consent_id=ledger.consent_of(basis),
-                notice=True,
+                notice=outcome.allowed,
                 actor_id=identity.subject,
                 request_id=request.request_id,
             )
