@@ -20,7 +20,9 @@ Passed = Literal["age", "postsecondary"]
 ADULT = 18
 STANDING_KINDS = ("order", "dependent", "emergency", "postsecondary")
 
-_NOW = "{0}.begins_on <= ? AND ({0}.ends_on IS NULL OR {0}.ends_on > ?)"
+NOW = "{0}.begins_on <= ? AND ({0}.ends_on IS NULL OR {0}.ends_on > ?)"
+"""The SQL condition on an entry that holds on a day, which is given twice."""
+
 _CURRENT = (
     "NOT {0}.ended AND ({0}.begins_on IS NULL OR {0}.begins_on <= ?) AND ({0}.ends_on IS NULL OR {0}.ends_on > ?)"
 )
@@ -29,7 +31,7 @@ WITH kids (id) AS (SELECT student_id FROM guardianships WHERE guardian_id = ? UN
 SELECT 'child', k.id, CAST(u.birth_date AS TEXT), NULL, NULL FROM kids k JOIN users u ON u.id = k.id
 UNION ALL
 SELECT s.kind, s.student_id, s.id, NULL, NULL FROM ferpa_standings s JOIN kids k ON k.id = s.student_id
-WHERE s.ended_at IS NULL AND {_NOW.format("s")} AND s.party_id IN (?, '')
+WHERE s.ended_at IS NULL AND {NOW.format("s")} AND s.party_id IN (?, '')
 UNION ALL
 SELECT 'consent', c.student_id, c.id, c.records, c.purpose FROM ferpa_consents c JOIN kids k ON k.id = c.student_id
 WHERE c.party = ? AND c.revoked_at IS NULL AND (c.ends_on IS NULL OR c.ends_on > ?)
@@ -47,7 +49,7 @@ WHERE r.role = 'student' AND (r.org_id = a.org_id OR o.parent_id = a.org_id)
 """  # noqa: S608 - constants
 _PARTY = f"""
 SELECT 'official', f.id, f.categories, NULL, NULL FROM ferpa_officials f
-WHERE f.recipient = ? AND f.ended_at IS NULL AND {_NOW.format("f")}
+WHERE f.recipient = ? AND f.ended_at IS NULL AND {NOW.format("f")}
 UNION ALL
 SELECT 'consent', c.id, c.records, c.purpose, c.student_id FROM ferpa_consents c
 WHERE c.party = ? AND c.revoked_at IS NULL AND (c.ends_on IS NULL OR c.ends_on > ?)
@@ -56,7 +58,7 @@ _LINKED = f"""
 SELECT 1 FROM guardianships g
 WHERE g.guardian_id = ? AND g.student_id = ? AND NOT g.blocked AND g.data_access AND {_CURRENT.format("g")}
   AND NOT EXISTS (SELECT 1 FROM ferpa_standings s WHERE s.student_id = g.student_id AND s.kind = 'order'
-    AND s.party_id = g.guardian_id AND s.ended_at IS NULL AND {_NOW.format("s")})
+    AND s.party_id = g.guardian_id AND s.ended_at IS NULL AND {NOW.format("s")})
 """  # noqa: S608 - constants
 
 
@@ -141,7 +143,7 @@ def passed(connection: Connection, student_id: str, today: date, *, by_age: bool
     day = today.isoformat()
     rows = connection.sql(
         "SELECT CAST(u.birth_date AS TEXT), (SELECT count(*) FROM ferpa_standings s WHERE s.student_id = u.id "  # noqa: S608 - constants
-        f"AND s.kind = 'postsecondary' AND s.ended_at IS NULL AND {_NOW.format('s')}) FROM users u WHERE u.id = ?",
+        f"AND s.kind = 'postsecondary' AND s.ended_at IS NULL AND {NOW.format('s')}) FROM users u WHERE u.id = ?",
         (day, day, student_id),
     )
     if not rows:
