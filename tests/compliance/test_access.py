@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import AsyncIterator
 from datetime import date, datetime
 from pathlib import Path
@@ -318,6 +319,28 @@ async def test_a_vendor_with_every_familys_consent_is_handed_what_it_names(lite:
         await vendor(lite).roster.students(["ann", "bob"])
 
 
+async def described(api: Served) -> list[tuple[str, str, dict[str, Any]]]:
+    """Every operation that needs a sign-in, as the server itself describes it: the method, the path and the rest."""
+    found = await said(await api.get("/openapi.json"))
+    return [
+        (method.upper(), path, told)
+        for path, methods in found["paths"].items()
+        for method, told in methods.items()
+        if told["security"]
+    ]
+
+
+async def reads_of(api: Served, student: str) -> list[str]:
+    """Every address under which something of one student can be read; ids of other things are made up."""
+    found = []
+    for method, path, told in await described(api):
+        named = {one["name"] for one in told["parameters"]}
+        if method == "GET" and "student_id" in named:
+            query = "" if "{student_id}" in path else f"?student_id={student}"
+            found.append(re.sub(r"{(\w+)}", lambda name: student if name[1] == "student_id" else "x", path) + query)
+    return found
+
+
 async def test_no_role_gets_a_personal_field_of_a_foreign_student(lite: Served) -> None:
     """FERPA 28 §99.31(a)(1)(ii): for every role, endpoint and foreign student: no personal field comes back."""
     foreign = {
@@ -339,17 +362,24 @@ async def test_no_role_gets_a_personal_field_of_a_foreign_student(lite: Served) 
     )
     for path in paths:
         assert (await lite.get(path.format("ann"), "admin")).status_code == 200, path
+    assert len(await reads_of(lite, "ann")) > 20
     for user, students in foreign.items():
         for student in students:
-            for path in paths:
-                answer = await lite.get(path.format(student), user)
+            for path in (*(one.format(student) for one in paths), *await reads_of(lite, student)):
+                answer = await lite.get(path, user)
                 text = await answer.get_data(as_text=True)
                 assert answer.status_code in (403, 404) or '"items":[]' in text, (user, path, student)
                 assert student.title() not in text, (user, path, student)
 
 
 async def test_who_receives_anything_was_authenticated_first(lite: Served) -> None:
-    """FERPA 36 §99.31(c): parent, student, official and system are authenticated before release."""
+    """FERPA 36 §99.31(c): parent, student, official and system are authenticated before release, on every route."""
+    operations = await described(lite)
+    assert len(operations) > 100
+    for method, path, _ in operations:
+        address = re.sub(r"{\w+}", "1", path)
+        for headers in ({}, {"Authorization": "Bearer hrk_nobody"}, {"Authorization": "Bearer a.b.c"}):
+            assert (await lite.call(method, address, headers=headers)).status_code == 401, (method, path)
     paths = ("~/students/ann", "~/compliance/ledger?student_id=ann", "~/compliance/directory", "~/classes/algebra")
     for path in paths:
         assert (await lite.get(path)).status_code == 401
