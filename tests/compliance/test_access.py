@@ -216,6 +216,37 @@ async def test_after_the_transfer_the_students_consent_opens_what_it_names(lite:
     assert (await lite.get("~/students/ann", "guardian_ann")).status_code == 403
 
 
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_parents_own_consent_ends_with_the_parents_rights(
+    lite: Served,
+    early: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """FERPA 6 and 21 §99.5(a)(1),(2): the consent required is the student's; what a parent signed counts no more."""
+    await born(lite, "ann", years_ago(17, days=100))
+    for party, text in (("person:guardian_ann", "I may see it for ever."), ("plugin:acme", "Acme may have the name.")):
+        given = await consent(lite, "guardian_ann", party=party, records=["all"], text=text)
+        assert given.status_code == 201
+    college = {"party": "party:college", "purpose": "application", "records": ["attendance"]}
+    assert (await consent(lite, "guardian_ann", **college)).status_code == 201
+    body = {**college, "student_ids": ["ann"], "interest": "an application", "fields": ["status"]}
+    assert (await lite.post("~/compliance/disclosures", "admin", body)).status_code == 201
+    assert len(await vendor(lite).roster.students(["ann"])) == 1
+
+    if early:
+        passed = {"kind": "postsecondary", "student_id": "ann", "document": "Letter of the community college"}
+        assert (await lite.post("~/compliance/exceptions", "admin", passed)).status_code == 201
+    else:
+        await born(lite, "ann", years_ago(18))
+    assert (await lite.get("~/students/ann", "guardian_ann")).status_code == 403
+    assert (await lite.post("~/compliance/disclosures", "admin", body)).status_code == 403
+    with pytest.raises(Refused):
+        await vendor(lite).roster.students(["ann"])
+
+    own = await consent(lite, "ann", party="plugin:acme", records=["roster"], text="Acme may have my name, I say.")
+    assert own.status_code == 201
+    assert len(await vendor(lite).roster.students(["ann"])) == 1
+
+
 async def test_a_disclosure_without_a_ground_fails_closed(lite: Served) -> None:
     """FERPA 21 §99.30(a): without consent or a listed exception a disclosure call is refused, and that is on record."""
     body = {

@@ -107,7 +107,9 @@ class Access:
         return await self._party(request, f"plugin:{request.recipient}")
 
     async def _party(self, request: AccessRequest, name: str) -> Decision:
-        on_file = await self.services.store.read(partial(facts.party, name=name, today=self.services.today()))
+        by_age = self.settings.adult_rights
+        query = partial(facts.party, name=name, today=self.services.today(), by_age=by_age)
+        on_file = await self.services.store.read(query)
         return decisions.for_party(request, on_file, self.settings.notice)
 
     async def _person(self, request: AccessRequest) -> Decision:
