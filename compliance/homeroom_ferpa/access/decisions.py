@@ -24,6 +24,8 @@ MESSAGES = ("guardian.notify", "staff.notify")
 
 _BY_FIELD: Mapping[str, str] = {
     **dict.fromkeys(("given_name", "family_name", "preferred_name", "grades", "identifier", "birth_date"), "roster"),
+    **dict.fromkeys(("middle_name", "preferred_given_name", "preferred_family_name", "username"), "roster"),
+    **dict.fromkeys(("roles", "agents", "enabled"), "roster"),
     **dict.fromkeys(("email", "phone"), "contact"),
     **dict.fromkeys(("status", "code", "minutes_late", "recorded_at", "note"), "attendance"),
 }
