@@ -561,10 +561,14 @@ async def test_a_batch_is_asked_about_at_once_by_sort_and_an_endpoint_that_fails
         ("lms", {"ann"}, {"attendance.recorded"}, True),
     ]
     place.receiver.answer = lambda _name: 200
+    later = Event(id=5, at=place.clock.now(), kind="attendance.recorded", student_id="dan")
+    await place.plugin.consume([later])
     await place.drain()
-    assert place.receiver.ids(taken=True) == [1, 2, 3, 4]
+    assert place.receiver.ids(taken=True) == [1, 2, 3, 4, 5]
+    fresh = [(students, again) for _, students, _, again in outside.asked[4:] if not again]
+    assert fresh == [({"dan"}, False)], "what was entered before is not entered again"
     notices = [one.headers.get("homeroom-redisclosure-notice") for one in place.receiver.heard if one.status == 200]
-    assert notices == ["Do not pass it on."] * 3 + [None]
+    assert notices == ["Do not pass it on."] * 3 + [None, "Do not pass it on."]
 
 
 # Processes that die, and several at once

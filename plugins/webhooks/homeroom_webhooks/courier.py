@@ -65,7 +65,7 @@ class Courier:
         self._holder = holder
         self._mine = (services.name, endpoint.name)
         self._leased_until = datetime.min.replace(tzinfo=UTC)
-        self._entered: frozenset[int] = frozenset()
+        self._entered: set[int] = set()  # as given on, and not known to have arrived yet
 
     async def run(self) -> None:
         """Go on until cancelled."""
@@ -96,6 +96,7 @@ class Courier:
         elif state.retry_at is not None and state.retry_at > now:
             return min(_IDLE_SECONDS, (state.retry_at - now).total_seconds())
         elif await self._leased():
+            self._entered &= {one.id for one in waiting}
             # Where it may well not arrive again, no more than one is entered as disclosed.
             await self._send(waiting[:1] if state.failures else waiting, state.failures)
         return 0.0
@@ -118,21 +119,21 @@ class Courier:
 
         It is asked here and not when an event is queued, so that a consent revoked meanwhile counts.
         """
-        families: dict[str, list[Waiting]] = {}
+        groups: dict[tuple[str, bool], list[Waiting]] = {}
         for one in waiting:
             if one.student_id is not None:
-                families.setdefault(one.kind.partition(".")[0], []).append(one)
+                groups.setdefault((one.kind.partition(".")[0], one.id in self._entered), []).append(one)
         notices: dict[str, str | None] = {}
         denied: set[int] = set()
-        again = self._entered.issuperset(one.id for one in waiting)
         try:
-            for some in families.values():
+            for (_, again), some in groups.items():
                 students, kinds = {one.student_id or "" for one in some}, {one.kind for one in some}
-                released = await self._services.outside.release(
-                    students, to=self.endpoint.name, kinds=kinds, again=again
-                )
+                to = self.endpoint.name
+                released = await self._services.outside.release(students, to=to, kinds=kinds, again=again)
                 notices |= dict.fromkeys(released.students, released.notice)
-                denied |= {one.id for one in some if one.student_id not in released.students}
+                let_go = {one.id for one in some if one.student_id in released.students}
+                self._entered |= let_go
+                denied |= {one.id for one in some} - let_go
         except Refused:
             now = self._clock.now()
             retry_at = now + timedelta(seconds=_TROUBLE_SECONDS)
@@ -140,7 +141,6 @@ class Courier:
                 partial(queue.failed, mine=self._mine, problem=_NOT_ASKED, now=now, retry_at=retry_at)
             )
             return Allowed()
-        self._entered = frozenset(one.id for one in waiting)
         if denied:
             await self._store.submit(
                 partial(queue.withhold, mine=self._mine, ids=sorted(denied), now=self._clock.now())
