@@ -36,7 +36,7 @@ class Ferpa:
     """Enforces and records what FERPA asks."""
 
     hook_api = HOOK_API
-    scopes = frozenset[str]()
+    scopes = frozenset({"attendance.status"})
     Settings = FerpaSettings
 
     def __init__(self, settings: FerpaSettings, services: Services) -> None:

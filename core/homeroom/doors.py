@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, TypeVar
 
 import structlog
 
-from homeroom import gate
+from homeroom.hand_outs import HostOf, hand_out
 from homeroom.services import Allowance, Clock, Limiter
-from homeroom.store import ORIGIN, Connection, Store, Transaction
+from homeroom.store import Connection, Store, Transaction
 from homeroom.store import models as m
-from homeroom.types import AccessRequest, Mark, Outcome, Student
+from homeroom.types import Mark, Student
 
 log = structlog.get_logger("homeroom.services")
 
@@ -111,17 +110,14 @@ class NamespacedLimiter:
 
 
 class _Door:
-    """What both doors to people's data do alike: keep to the scopes, ask plugins, and enter what was handed out.
-
-    `host` gives the plugin host, None where plugins are not asked (a door that stands alone, in a test).
-    """
+    """What both doors to people's data do alike: keep to the scopes, ask plugins, and enter what was handed out."""
 
     def __init__(
         self,
         store: Store,
         plugin: str,
         scopes: frozenset[str],
-        host: Callable[[], gate.Host | None] = lambda: None,
+        host: HostOf = lambda: None,
     ) -> None:
         self._store = store
         self._plugin = plugin
@@ -137,29 +133,8 @@ class _Door:
 
         Raises Refused: 403 where plugins deny it, 503 where a required one cannot enter it.
         """
-        if not student_ids or not fields:
-            return
-        gate.check_not_asking()
-        host, origin, students = self._host(), ORIGIN.get(), frozenset(student_ids)
-        granted, named = gate.Granted(), tuple(sorted(fields))
-        access = AccessRequest(
-            action="data.handed_out",
-            identity=None,
-            student_ids=students,
-            request_id=origin.request_id,
-            recipient=self._plugin,
-            fields=named,
-        )
-        if host is not None:
-            granted = await gate.ask(host, access)
-            outcome = Outcome(allowed=True, student_ids=students, fields=named, rows=len(students), basis=granted.basis)
-            await gate.enter(host, access, outcome)
-        data = {"plugin": self._plugin, "fields": named, "student_ids": sorted(students)}
-        before = ORIGIN.set(replace(origin, basis=granted.basis or origin.basis))
-        try:
-            await self._store.write(lambda tx: tx.journal("data.handed_out", subject_id=self._plugin, data=data))
-        finally:
-            ORIGIN.reset(before)
+        if student_ids and fields:
+            await hand_out(self._store, self._host(), self._plugin, student_ids, fields)
 
 
 class StoredRoster(_Door):

@@ -23,6 +23,14 @@ _SHUT = "A plugin is handed nobody's data while it answers authorize or audit."
 _ASKING: ContextVar[bool] = ContextVar("homeroom_asking", default=False)
 
 
+class Denied(Refused):
+    """A plugin has said no."""
+
+
+class NotChecked(Refused):
+    """A plugin could not say; that is a no for now."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
     """What plugins have left of a request: on what basis, without which students, and with which notice."""
@@ -52,7 +60,7 @@ class Host(Protocol):
 
 
 async def ask(host: Host, access: AccessRequest) -> Granted:
-    """What plugins leave of a request. Raises Refused 403 when one denies it or cannot say; that is entered, too.
+    """What plugins leave of a request. Raises Refused 403 (Denied, NotChecked); that is entered, too.
 
     Raises Unavailable when one could not ask our own database.
     """
@@ -67,14 +75,14 @@ async def ask(host: Host, access: AccessRequest) -> Granted:
             await denied(host, access, "not-checked")
             if isinstance(answer.error, Unavailable):
                 raise answer.error
-            raise Refused(403, "not-allowed", NOT_CHECKED)
+            raise NotChecked(403, "not-allowed", NOT_CHECKED)
         decision = answer.value
         lasting = lasting and decision is not None and decision.lasting
         if decision is None:
             continue
         if not decision.allow:
             await denied(host, access, decision.reason or "denied", basis=decision.basis)
-            raise Refused(403, "not-allowed", decision.reason or "You may not do this.")
+            raise Denied(403, "not-allowed", decision.reason or "You may not do this.")
         basis, notice = basis or decision.basis, notice or decision.notice
         without |= decision.without
     granted = Granted(basis=basis, without=without, notice=notice)

@@ -301,12 +301,18 @@ class SisConnector(Protocol):
         ...
 
 
+_NOT_SHOWN = ("email", "phone", "sms", "ended", "duplicate")
+"""Fields of a person of which a conflict tells that there is something, and not what."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict:
     """One field that was changed both here and in the SIS since they last agreed (`base`).
 
     Values are texts: lists have commas, flags are "true" or "false", days are ISO 8601, other records go by the
-    source's id. An address is never shown: only that there is one, and that it is another.
+    source's id. An address is never shown: only that there is one, and that it is another. `row_id` is the id here.
+    Of a person it reaches only plugins whose scopes name the field (`student.FIELD`; both names where it is asked
+    whether an id is somebody else's by now).
     """
 
     noun: Noun
@@ -315,6 +321,18 @@ class Conflict:
     base: str | None = dataclasses.field(repr=False)
     ours: str | None = dataclasses.field(repr=False)
     theirs: str | None = dataclasses.field(repr=False)
+    row_id: str | None = None
+
+    @property
+    def personal(self) -> tuple[str, ...]:
+        """The names of the personal fields whose values it shows."""
+        if self.noun != "user" or self.field in _NOT_SHOWN:
+            return ()
+        return ("given_name", "family_name") if self.field == "person" else (self.field,)
+
+    def for_scopes(self, scopes: frozenset[str]) -> Conflict | None:
+        """This conflict, or None for a plugin that may not see its values."""
+        return self if all(f"student.{name}" in scopes for name in self.personal) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

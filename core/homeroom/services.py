@@ -22,6 +22,7 @@ from homeroom.types import (
     DeliveryReport,
     Identity,
     Mark,
+    Release,
     Roll,
     School,
     Status,
@@ -123,6 +124,22 @@ class Attendance(Protocol):
 
         `status`, `code`, `minutes_late` and `recorded_at` need the scope `attendance.status`, `note` `attendance.note`.
         Raises Refused as `students` does.
+        """
+        ...
+
+
+class Outside(Protocol):
+    """The door for what a plugin gives on to somebody outside, of the events that it was given or its own keepings."""
+
+    async def release(
+        self, student_ids: Collection[str], *, to: str, kinds: Collection[str], again: bool = False
+    ) -> Release:
+        """Those of these students whose records may go to `to` now, entered in the disclosure ledger before they go.
+
+        `to` is the plugin's own name for who is there; plugins' `authorize` is asked with the recipient NAME.TO, once
+        for all the students. `kinds` are those of the events that go, "attendance.recorded". Whoever is denied is not
+        among the students; the denial is entered, too. With `again` it was entered before and did not arrive, so it is
+        only asked about. Raises Refused where it cannot be told or entered: then nothing may go, until it can.
         """
         ...
 
@@ -399,6 +416,7 @@ class Services:
         custody: Custody | None = None,
         figures: Figures | None = None,
         entrance: Entrance | None = None,
+        outside: Outside | None = None,
     ) -> None:
         self.name = name
         self.scopes = scopes
@@ -419,6 +437,7 @@ class Services:
         self._custody = custody
         self._figures = figures
         self._entrance = entrance
+        self._outside = outside
 
     def __repr__(self) -> str:
         return f"Services({self.name})"
@@ -443,6 +462,13 @@ class Services:
         if self._entrance is None:
             raise RuntimeError("students come in only where a district runs")
         return self._entrance
+
+    @property
+    def outside(self) -> Outside:
+        """The door for what is given on to somebody outside. Raises RuntimeError where no district is running."""
+        if self._outside is None:
+            raise RuntimeError("records leave only where a district runs")
+        return self._outside
 
     @property
     def http(self) -> httpx2.AsyncClient:
@@ -522,6 +548,7 @@ def make_services(
     """The services of one plugin in a running district; the doors to people's data ask the plugins of `host`."""
     from homeroom import doors
     from homeroom.egress import GuardedEgress
+    from homeroom.hand_outs import StoredOutside
     from homeroom.hints import hint
 
     clock = clock or SystemClock()
@@ -534,6 +561,7 @@ def make_services(
         limiter=doors.NamespacedLimiter(limiter, name),
         roster=doors.StoredRoster(store, name, scopes, host),
         attendance=doors.StoredAttendance(store, name, scopes, host),
+        outside=StoredOutside(store, name, host),
         messages=messages,
         store=doors.StoredTables(store),
         custody=custody,

@@ -204,6 +204,7 @@ class AccessRequest:
     request_id: str | None = None
     recipient: str | None = None  # a plugin's name when data is handed to one, or a message goes out through one
     fields: tuple[str, ...] = ()  # by name, where they are known beforehand: those of a hand-out to a plugin
+    in_part: bool = False  # a hand-out that can do without the students whom the answer names in `without`
     network: str | None = None  # a keyed hash of the network that a request over HTTP came from, never its address
 
 
@@ -212,8 +213,9 @@ class Decision:
     """What `authorize` answers: `allow=False` denies, with a reason fit for an error message.
 
     `basis` is on what ground it is allowed or denied, for the record. `without` are children to leave out where a
-    guardian's request names nobody (a list, a board). `notice` (ASCII) goes out with the answer. `lasting` says that
-    whoever does this to their own record alone is answered the same as long as the plugin runs: it need not be asked.
+    guardian's request names nobody (a list, a board), or students to leave out of what is handed out `in_part`.
+    `notice` (ASCII) goes out with the answer. `lasting` says that whoever does this to their own record alone is
+    answered the same as long as the plugin runs: it need not be asked.
     """
 
     allow: bool
@@ -237,6 +239,14 @@ class Outcome:
     rows: int = 0
     basis: str | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Whose records a plugin may give on to somebody outside, and the redisclosure notice (ASCII) that goes along."""
+
+    students: frozenset[str] = frozenset()
+    notice: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import AsyncIterator
 from datetime import date, datetime
 from pathlib import Path
@@ -215,6 +216,37 @@ async def test_after_the_transfer_the_students_consent_opens_what_it_names(lite:
     assert (await lite.get("~/students/ann", "guardian_ann")).status_code == 403
 
 
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_parents_own_consent_ends_with_the_parents_rights(
+    lite: Served,
+    early: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """FERPA 6 and 21 §99.5(a)(1),(2): the consent required is the student's; what a parent signed counts no more."""
+    await born(lite, "ann", years_ago(17, days=100))
+    for party, text in (("person:guardian_ann", "I may see it for ever."), ("plugin:acme", "Acme may have the name.")):
+        given = await consent(lite, "guardian_ann", party=party, records=["all"], text=text)
+        assert given.status_code == 201
+    college = {"party": "party:college", "purpose": "application", "records": ["attendance"]}
+    assert (await consent(lite, "guardian_ann", **college)).status_code == 201
+    body = {**college, "student_ids": ["ann"], "interest": "an application", "fields": ["status"]}
+    assert (await lite.post("~/compliance/disclosures", "admin", body)).status_code == 201
+    assert len(await vendor(lite).roster.students(["ann"])) == 1
+
+    if early:
+        passed = {"kind": "postsecondary", "student_id": "ann", "document": "Letter of the community college"}
+        assert (await lite.post("~/compliance/exceptions", "admin", passed)).status_code == 201
+    else:
+        await born(lite, "ann", years_ago(18))
+    assert (await lite.get("~/students/ann", "guardian_ann")).status_code == 403
+    assert (await lite.post("~/compliance/disclosures", "admin", body)).status_code == 403
+    with pytest.raises(Refused):
+        await vendor(lite).roster.students(["ann"])
+
+    own = await consent(lite, "ann", party="plugin:acme", records=["roster"], text="Acme may have my name, I say.")
+    assert own.status_code == 201
+    assert len(await vendor(lite).roster.students(["ann"])) == 1
+
+
 async def test_a_disclosure_without_a_ground_fails_closed(lite: Served) -> None:
     """FERPA 21 §99.30(a): without consent or a listed exception a disclosure call is refused, and that is on record."""
     body = {
@@ -318,6 +350,28 @@ async def test_a_vendor_with_every_familys_consent_is_handed_what_it_names(lite:
         await vendor(lite).roster.students(["ann", "bob"])
 
 
+async def described(api: Served) -> list[tuple[str, str, dict[str, Any]]]:
+    """Every operation that needs a sign-in, as the server itself describes it: the method, the path and the rest."""
+    found = await said(await api.get("/openapi.json"))
+    return [
+        (method.upper(), path, told)
+        for path, methods in found["paths"].items()
+        for method, told in methods.items()
+        if told["security"]
+    ]
+
+
+async def reads_of(api: Served, student: str) -> list[str]:
+    """Every address under which something of one student can be read; ids of other things are made up."""
+    found = []
+    for method, path, told in await described(api):
+        named = {one["name"] for one in told["parameters"]}
+        if method == "GET" and "student_id" in named:
+            query = "" if "{student_id}" in path else f"?student_id={student}"
+            found.append(re.sub(r"{(\w+)}", lambda name: student if name[1] == "student_id" else "x", path) + query)
+    return found
+
+
 async def test_no_role_gets_a_personal_field_of_a_foreign_student(lite: Served) -> None:
     """FERPA 28 §99.31(a)(1)(ii): for every role, endpoint and foreign student: no personal field comes back."""
     foreign = {
@@ -339,17 +393,24 @@ async def test_no_role_gets_a_personal_field_of_a_foreign_student(lite: Served) 
     )
     for path in paths:
         assert (await lite.get(path.format("ann"), "admin")).status_code == 200, path
+    assert len(await reads_of(lite, "ann")) > 20
     for user, students in foreign.items():
         for student in students:
-            for path in paths:
-                answer = await lite.get(path.format(student), user)
+            for path in (*(one.format(student) for one in paths), *await reads_of(lite, student)):
+                answer = await lite.get(path, user)
                 text = await answer.get_data(as_text=True)
                 assert answer.status_code in (403, 404) or '"items":[]' in text, (user, path, student)
                 assert student.title() not in text, (user, path, student)
 
 
 async def test_who_receives_anything_was_authenticated_first(lite: Served) -> None:
-    """FERPA 36 §99.31(c): parent, student, official and system are authenticated before release."""
+    """FERPA 36 §99.31(c): parent, student, official and system are authenticated before release, on every route."""
+    operations = await described(lite)
+    assert len(operations) > 100
+    for method, path, _ in operations:
+        address = re.sub(r"{\w+}", "1", path)
+        for headers in ({}, {"Authorization": "Bearer hrk_nobody"}, {"Authorization": "Bearer a.b.c"}):
+            assert (await lite.call(method, address, headers=headers)).status_code == 401, (method, path)
     paths = ("~/students/ann", "~/compliance/ledger?student_id=ann", "~/compliance/directory", "~/classes/algebra")
     for path in paths:
         assert (await lite.get(path)).status_code == 401
@@ -398,8 +459,9 @@ async def test_an_api_key_is_a_party_and_its_answers_carry_the_notice(lite: Serv
     assert "99.33" in answer.headers["Homeroom-Redisclosure-Notice"]
     assert "Homeroom-Redisclosure-Notice" not in (await lite.get("~/students/ann", "guardian_ann")).headers
     shown = await said(await lite.get("~/compliance/ledger?student_id=ann&everything=true", "guardian_ann"))
-    [one] = shown["items"]
+    one, before = shown["items"]
     assert (one["party"], one["in_record"], one["exempt"]) == ("key:key-1", False, "own school official")
+    assert (before["kind"], before["in_record"]) == ("request", True)
 
 
 def part(api: Served) -> Access:

@@ -25,7 +25,7 @@ from homeroom_ferpa.access.directory import Policy
 from homeroom_ferpa.access.part import Access
 from homeroom_ferpa.access.settings import INSIDE, AccessSettings
 from tests.services.families import Families, Told
-from tests.services.lawful import ENTRY, TODAY, born, consent, order, said, vendor, years_ago
+from tests.services.lawful import ENTRY, TODAY, born, consent, new_key, order, said, vendor, years_ago
 from tests.services.served import Served, served
 
 DISCLOSURE = {
@@ -188,6 +188,29 @@ async def test_a_message_that_waits_is_not_sent_once_the_consent_is_revoked(fami
     assert len(families.sent()) == (0 if revoked else 1)
 
 
+@pytest.mark.parametrize("on_file", [False, True])
+async def test_no_message_to_staff_tells_a_vendor_of_a_student_who_is_not_on_file(
+    families: Families,
+    on_file: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """FERPA 27 §99.31(a)(1)(i)(B): a vendor that is not on file carries no student's name to staff either."""
+    migrate.upgrade(families.store.url, {"ferpa": Path(homeroom_ferpa.__path__[0]) / "migrations"})
+    families.rule("absence", audience=["teacher"], delay_minutes=0)
+    families.student("ann", "mother")
+    families.set(m.User, {"birth_date": years_ago(30)}, m.User.id == "ann")  # staff hear of a grown student, too
+    services = testing.services(name="ferpa", store=families.store, time_zone="America/New_York")
+    families.vendor.judge = Access(services, AccessSettings()).authorize
+    if on_file:
+        values: dict[str, Any] = {**ENTRY, "recipient": "plugin:post", "categories": ("messages",)}
+        values["begins_on"] = services.today()
+        families.store.write_now(lambda tx: officials.add(tx, officials.Official(id="post", **values)))
+    await families.tick()
+    families.mark(families.open(), ann="absent")
+    await families.move(1)
+    assert families.states() == ["accepted" if on_file else "withheld"]
+    assert len(families.sent()) == (1 if on_file else 0)
+
+
 async def test_a_parent_whose_rights_have_passed_is_not_told(lite: Served) -> None:
     """FERPA 5 §99.5(a): messages go to no parent whose rights have passed, and through no vendor not on file."""
     access = Access(vendor(lite, "ferpa"), AccessSettings())
@@ -264,6 +287,17 @@ async def test_every_request_and_disclosure_makes_one_entry(api: Served) -> None
     ]
 
 
+async def test_what_an_api_key_asks_for_without_a_ground_is_entered_as_a_request(api: Served) -> None:
+    """FERPA 37 §99.32(a)(1): a request that is refused makes an entry, too, and one for nobody known makes none."""
+    head = {"Authorization": f"Bearer {await new_key(api)}"}
+    for path in ("~/students/ann", "~/students/nobody_at_all"):
+        assert (await api.get(path, headers=head)).status_code in (403, 404)
+    [one] = await shown(api)
+    assert (one["kind"], one["party"], one["interest"]) == ("request", "key:key-1", "student.read")
+    assert (one["basis"], one["in_record"], one["notice"]) == (ledger.UNRECORDED, True, False)
+    assert await api.district.store.read(lambda c: c.sql("SELECT count(*) FROM ferpa_ledger_students")) == [(1,)]
+
+
 def many(tx: Transaction) -> None:
     """Thirty entries of Ann's, two of them in each second, the last one the newest."""
     for number in range(30):
@@ -298,6 +332,25 @@ async def test_attendance_sent_to_the_sis_is_entered(lite: Served) -> None:
     assert (one["party"], one["in_record"]) == ("plugin:powerschool", True)
     plugin = Ferpa(FerpaSettings(), vendor(lite, "ferpa"))
     assert any("no ground on file" in finding.problem for finding in (await plugin.health()).findings)
+
+
+async def test_an_export_to_a_party_without_a_ground_is_entered_and_counted(lite: Served) -> None:
+    """FERPA 37 §99.32(a)(1): an export is in everybody's record; one without a ground is shown to the office."""
+    plugin = Ferpa(FerpaSettings(), vendor(lite, "ferpa"))
+
+    async def told() -> list[str]:
+        await shown(lite)
+        found = [finding.problem for finding in (await plugin.health()).findings]
+        return [problem for problem in found if "ground on file" in problem]
+
+    await lite.district.store.write(exported)
+    assert await told() == []  # the district's own copy
+    await lite.district.store.write(lambda tx: exported(tx, party="State auditor", purpose="audit"))
+    assert await told() == [
+        "1 exports of the whole district in the last month went to a party without a ground on file."
+    ]
+    [one] = await shown(lite)
+    assert (one["party"], one["whole_district"], one["in_record"]) == ("State auditor", True, True)
 
 
 async def test_an_entry_has_party_and_interest(lite: Served) -> None:

@@ -109,19 +109,26 @@ async def test_the_clocks_of_illinois_run_since_discovery(place: Served) -> None
     assert {"il_operator": in_days(30), "il_families": in_days(30)}.items() <= due(everybody).items()
     assert "il_website" in due(everybody)
     assert everybody["students"] == 5
-    a_fifth = await incident(place, states=["IL"])  # Ann is one of four at North
-    assert set(due(a_fifth)) == {"il_families", "il_website"}
-
-    def more_students(tx: Transaction) -> None:
-        for number in range(40):
-            tx.insert(m.RoleAssignment, user_id=f"n{number}", role="student", org_id="north")
-
-    await place.district.store.write(more_students)
+    a_third = await incident(place, states=["IL"])  # Ann is one of three at North
+    assert set(due(a_third)) == {"il_families", "il_website"}
+    await place.district.store.write(lambda tx: more_students(tx, "then", ends_on=TODAY))
+    still = await incident(place, states=["IL"])  # who has left counts no more
+    assert set(due(still)) == {"il_families", "il_website"}
+    await place.district.store.write(lambda tx: more_students(tx, "now"))
     few = await incident(place, states=["IL"])
     assert set(due(few)) == {"il_families"}
     more = {"student_ids": ["bob", "dan", "eve", "cy"]}
     widened = await item(await place.post(f"{INCIDENTS}/{few['id']}/more", "admin", more))
     assert set(due(widened)) == {"il_families", "il_website"}  # Cy is all of South
+
+
+def more_students(tx: Transaction, name: str, **dates: date) -> None:
+    """Forty more students of North."""
+    for number in range(40):
+        one = f"{name}{number}"
+        tx.insert(m.User, id=one, given_name="Gia", family_name="Novak", sort_name=one, changed_at=tx.now)
+        tx.insert(m.RoleAssignment, user_id=one, role="student", org_id="north")
+        tx.insert(m.Enrollment, user_id=one, class_id="algebra", role="student", changed_at=tx.now, **dates)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from tests.services.served import Served, served
 
 SCHOOLS = ("north", "south")
 LAST_MONTH = world.TODAY - timedelta(days=30)
-PUBLISH = {"reports": {"review": "Review 26-03, in the records office"}}
+PUBLISH = {"reports": {"review": "Review 26-03, in the records office", "minimum_days": 1}}
+CLASS = {"north": "algebra", "south": "chemistry"}
 SIZES = {("north", "9"): (4, 2), ("north", "10"): (40, 20), ("south", "9"): (50, 1), ("south", "10"): (60, 30)}
 
 
@@ -31,24 +32,56 @@ async def place(database_url: str) -> AsyncIterator[Served]:
 
 def attended(tx: Transaction) -> None:
     """Students of two grades at two schools, some of whom missed every class of one day last month."""
+    tx.run(m.Enrollment.update(begins_on=world.TODAY))
     for (school, grade), (students, missing) in SIZES.items():
         for number in range(students):
-            student = f"{school}_{grade}_{number}"
-            named = {"given_name": "Gia", "family_name": "Novak", "sort_name": student, "grades": [grade]}
-            tx.insert(m.User, id=student, changed_at=tx.now, **named)
-            tx.insert(
-                m.AttendanceRecord,
-                id=f"r_{student}",
-                session_id=f"then_{school}",
-                class_id="algebra",
-                school_id=school,
-                student_id=student,
-                school_day=LAST_MONTH,
-                status="absent" if number < missing else "present",
-                origin="teacher",
-                recorded_at=tx.now,
-                valid_from=tx.now,
-            )
+            student = enrolled(tx, f"{school}_{grade}_{number}", school, grade)
+            marked(tx, student, school, LAST_MONTH, "absent" if number < missing else "present")
+
+
+def enrolled(tx: Transaction, student: str, school: str, grade: str, *, since: date | None = None) -> str:
+    named = {"given_name": "Gia", "family_name": "Novak", "sort_name": student, "grades": [grade]}
+    tx.insert(m.User, id=student, changed_at=tx.now, **named)
+    seat = {"class_id": CLASS[school], "role": "student", "begins_on": since}
+    tx.insert(m.Enrollment, user_id=student, changed_at=tx.now, **seat)
+    return student
+
+
+def marked(tx: Transaction, student: str, school: str, day: date, status: str, *, period: int = 0) -> None:
+    tx.insert(
+        m.AttendanceRecord,
+        id=f"r_{student}_{day}_{period}",
+        session_id=f"then_{school}_{day}_{period}",
+        class_id=CLASS[school],
+        school_id=school,
+        student_id=student,
+        school_day=day,
+        status=status,
+        origin="teacher",
+        recorded_at=tx.now,
+        valid_from=tx.now,
+    )
+
+
+def periods(tx: Transaction) -> None:
+    """Fifteen days of school before today, at North in six periods, of forty students at each school.
+
+    Half of North's missed all periods of one day, half of South's two days; the others of North missed a period every
+    day. Forty more came to North nine days ago, and missed the first.
+    """
+    tx.run(m.Enrollment.update(begins_on=world.TODAY))
+    days = [world.TODAY - timedelta(days=number) for number in range(15, 0, -1)]
+    for number in range(40):
+        half = number < 20
+        north = enrolled(tx, f"north_{number}", "north", "10")
+        south = enrolled(tx, f"south_{number}", "south", "5")
+        for place, day in enumerate(days):
+            marked(tx, south, "south", day, "excused" if half and place < 2 else "present")
+            for period in range(6 if place == 0 or not half else 1):
+                missed = place == 0 if half else period == 5
+                marked(tx, north, "north", day, "absent" if missed else "present", period=period)
+        new = enrolled(tx, f"new_{number}", "north", "10", since=days[6])
+        marked(tx, new, "north", days[6], "absent")
 
 
 def days(since: Any = LAST_MONTH, until: Any = LAST_MONTH) -> str:
@@ -86,6 +119,16 @@ async def test_published_figures_have_no_small_cell_and_name_their_review(place:
     assert "Novak" not in text
 
 
+async def test_chronic_absence_is_of_days_and_not_of_marks(database_url: str) -> None:
+    """FERPA 34 §99.31(b)(1): a day missed in six periods is one day; a tenth of the days enrolled on is chronic."""
+    reports = {"review": "26-03", "small_cell": 3}
+    async with served(database_url, enabled=["ferpa"], sections={"ferpa": {"reports": reports}}) as running:
+        await running.district.store.write(periods)
+        found = cells(await table(running, days(world.TODAY - timedelta(days=15), world.TODAY - timedelta(days=1))))
+    assert found["North", "10"] == (40, "<5 %")
+    assert found["all", "all"] == (80, 20)  # South's, who missed two whole days; the new ones are in nothing
+
+
 async def test_without_a_review_nothing_is_published(database_url: str) -> None:
     """FERPA 34 §99.31(b)(1): without a review of re-identification on file no figures are published."""
     async with served(database_url, enabled=["ferpa"]) as running:
@@ -98,7 +141,7 @@ async def test_a_published_table_is_kept_and_none_over_the_same_days_can_be_subt
     first = await table(place, days())
 
     def corrected(tx: Transaction) -> None:
-        tx.run(m.AttendanceRecord.update(status="absent").where(m.AttendanceRecord.id == "r_north_9_3"))
+        tx.run(m.AttendanceRecord.update(status="absent").where(m.AttendanceRecord.id == f"r_north_9_3_{LAST_MONTH}_0"))
 
     await place.district.store.write(corrected)
     assert await table(place, days()) == first
@@ -117,7 +160,7 @@ async def test_figures_are_of_days_that_are_over_and_for_the_district(place: Ser
 
 async def test_the_limit_is_the_districts_and_shares_near_none_are_told_roughly(database_url: str) -> None:
     """FERPA 51 §99.31(b)(1): the district sets n, at least 3; a share below 5 % or above 95 % says no more."""
-    sections = {"ferpa": {"reports": {"small_cell": 3, "review": "26-03"}}}
+    sections = {"ferpa": {"reports": {"small_cell": 3, "review": "26-03", "minimum_days": 1}}}
     async with served(database_url, enabled=["ferpa"], sections=sections) as running:
         await running.district.store.write(attended)
         found = cells(await table(running, days()))

@@ -162,6 +162,29 @@ async def test_the_notice_comes_in_the_home_language_and_each_delivery_is_kept(p
     assert kept.subject_id == PARENT
 
 
+async def test_a_student_who_holds_the_rights_is_given_the_notice_too(place: Served) -> None:
+    """FERPA 8 §99.7(a)(1): eligible students are notified, too: one of 18, or at college, is on the list."""
+    born = {"ann": TODAY.replace(year=TODAY.year - 19, day=1), "bob": TODAY.replace(year=TODAY.year - 16, day=1)}
+
+    def unit(tx: Transaction) -> None:
+        for student, day in born.items():
+            tx.run(m.User.update(birth_date=day).where(m.User.id == student))
+        tx.insert(m.NotificationPreference, user_id="ann", language="es", changed_at=tx.now)
+
+    await place.district.store.write(unit)
+    early = {"kind": "postsecondary", "student_id": "cy", "document": "Letter of the community college"}
+    assert (await place.post("~/compliance/exceptions", "admin", early)).status_code == 201
+    path = "~/compliance/notice/deliveries"
+    body = {"year": "2026-27", "language": "es", "how": "paper", "delivered_on": TODAY.isoformat()}
+    await item(await place.post(path, "admin", {**body, "guardian_id": "ann"}), 201)
+    refused = await place.post(path, "admin", {**body, "guardian_id": "bob"})
+    assert await problem(refused) == (422, "no-guardian")
+    found = {row["guardian_id"]: row for row in await items(place, f"{path}?year=2026-27", "admin")}
+    assert {one for one, row in found.items() if row["eligible_student"]} == {"ann", "cy"}
+    assert (found["ann"]["in_home_language"], found["cy"]["delivered"]) == (True, None)
+    assert not found[PARENT]["eligible_student"]
+
+
 # Inspection
 
 

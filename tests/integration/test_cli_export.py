@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from homeroom.export import export
+from homeroom.roster.people import grant_to_guardian
 from homeroom.store import Store, StoreError, Transaction, new_id
 from homeroom.store import models as m
 from homeroom.store.cipher import Cipher
@@ -102,6 +103,37 @@ async def test_an_export_loaded_into_its_own_district_changes_nothing(
     export(filled.url, cipher, tmp_path / "out.zip")
     result = await load(filled, tmp_path / "out.zip")
     assert (result.status, result.added, result.changed, result.ended) == ("done", 0, 0, 0)
+
+
+KEPT_OUT: tuple[dict[str, Any], ...] = ({"blocked": True}, {"data_access": False}, {"ends_on": date(2026, 1, 1)})
+
+
+@pytest.mark.parametrize("kept_out", KEPT_OUT, ids=lambda one: next(iter(one)))
+async def test_a_guardian_who_may_not_see_a_students_records_is_not_named_and_stays_kept_out(
+    filled: Store, tmp_path: Path, cipher: Cipher, kept_out: dict[str, Any]
+) -> None:
+    link = await filled.read(lambda c: c.one(m.Guardianship.select()))
+    assert link is not None
+    names = await filled.read(
+        lambda c: [c.get(m.User, one).sourced_id for one in (link.student_id, link.guardian_id)]  # type: ignore[union-attr]
+    )
+
+    def agents(folder: Path) -> list[str]:
+        (line,) = [row for row in read(folder)["users.csv"] if row["sourcedId"] == names[0]]
+        return line["agentSourcedIds"].split(",")
+
+    export(filled.url, cipher, tmp_path / "before")
+    assert names[1] in agents(tmp_path / "before")
+    await filled.write(lambda tx: grant_to_guardian(tx, link.guardian_id, link.student_id, kept_out))
+    export(filled.url, cipher, tmp_path / "after")
+    assert names[1] not in agents(tmp_path / "after")
+
+    result = await load(filled, tmp_path / "after")
+    assert (result.status, result.added, result.changed, result.ended) == ("done", 0, 0, 0)
+    mine = (m.Guardianship.student_id == link.student_id) & (m.Guardianship.guardian_id == link.guardian_id)
+    kept = await filled.read(lambda c: c.one(m.Guardianship.select().where(mine)))
+    assert kept is not None
+    assert (kept.ended, {key: getattr(kept, key) for key in kept_out}) == (False, kept_out)
 
 
 async def test_attendance_leaves_with_its_history_notes_and_codes(

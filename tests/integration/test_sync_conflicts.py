@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -334,26 +335,65 @@ async def test_a_plugin_is_heard_before_the_person_and_outside_any_transaction(s
     assert (kept.chosen, kept.who, kept.why) == ("theirs", "plugin", "acme: the SIS has seen the papers")
 
 
+@contextlib.asynccontextmanager
+async def plugins(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, hook: str = "resolve_conflict", behaviour: str = "raise"
+) -> AsyncIterator[Host]:
+    """A host with a plugin that misbehaves in a hook, and another one that settles every conflict with `theirs`."""
+    for one in pretend_installed(folder / "plugins"):
+        monkeypatch.syspath_prepend(str(one))
+    sections = {"hostile": {"hook": hook, "behaviour": behaviour}}
+    config = PluginsConfig(enabled=("hostile", "bystander"), sections=sections)
+    host = Host(config, services=lambda name, scopes: testing.services(name, scopes=scopes))
+    await host.load()
+    await host.start()
+    yield host
+    await host.stop()
+
+
+async def handed_out(store: Store) -> list[tuple[Any, ...]]:
+    rows = await store.read(lambda c: c.all(m.Journal.select().where(m.Journal.kind == "data.handed_out")))
+    return [(row.data["plugin"], row.data["fields"], row.data["student_ids"]) for row in rows]
+
+
 async def test_the_districts_plugins_are_heard_in_turn_and_one_that_fails_is_passed_over(
     sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for folder in pretend_installed(tmp_path / "plugins"):
-        monkeypatch.syspath_prepend(str(folder))
-    sections = {"hostile": {"hook": "resolve_conflict", "behaviour": "raise"}}
-    config = PluginsConfig(enabled=("hostile", "bystander"), sections=sections)
-    host = Host(config, services=lambda name, scopes: testing.services(name, scopes=scopes))
-    assert resolver(host) is None  # nothing is loaded, so nobody would be asked
-    await host.load()
-    await host.start()
+    nobody = Host(PluginsConfig(), services=lambda name, scopes: testing.services(name, scopes=scopes))
+    assert resolver(nobody, sqlite_store) is None
     await _run(sqlite_store, _with(_ana(preferred_given_name="Annie")))
     await _edit(sqlite_store, "ana", preferred_given_name="Alex")
+    async with plugins(tmp_path, monkeypatch) as host:
+        await _run(sqlite_store, _with(_ana()), resolve=resolver(host, sqlite_store))
 
-    await _run(sqlite_store, _with(_ana()), resolve=resolver(host))
-
-    await host.stop()
-    assert (await _user(sqlite_store, "ana")).preferred_given_name is None
+    ana = await _user(sqlite_store, "ana")
+    assert ana.preferred_given_name is None
     [kept] = await _queue(sqlite_store, "settled")
     assert (kept.chosen, kept.who, kept.why) == ("theirs", "plugin", "bystander: theirs")
+    shown = [(name, ["preferred_given_name"], [ana.id]) for name in ("hostile", "bystander")]
+    assert await handed_out(sqlite_store) == shown  # one entry for each that was shown it, before it was
+
+
+async def test_a_plugin_is_not_asked_about_a_field_that_its_scopes_do_not_name(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with plugins(tmp_path, monkeypatch) as host:
+        await _clash(sqlite_store, resolve=resolver(host, sqlite_store))  # about a birth date
+
+    assert len(await _queue(sqlite_store)) == 1
+    assert await handed_out(sqlite_store) == []
+
+
+async def test_while_it_cannot_be_said_that_plugins_may_see_it_a_conflict_waits_for_a_person(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _run(sqlite_store, _with(_ana(preferred_given_name="Annie")))
+    await _edit(sqlite_store, "ana", preferred_given_name="Alex")
+    async with plugins(tmp_path, monkeypatch, hook="authorize") as host:
+        await _run(sqlite_store, _with(_ana()), resolve=resolver(host, sqlite_store))
+
+    assert len(await _queue(sqlite_store)) == 1
+    assert await handed_out(sqlite_store) == []
 
 
 @ON_SQLITE

@@ -270,6 +270,22 @@ async def test_an_export_that_lost_its_roles_is_held_and_goes_on_only_when_it_is
     assert await store.read(lambda c: c.sql("SELECT count(*) FROM role_assignments")) == [(0,)]
 
 
+async def test_guardians_who_are_kept_out_are_not_missed_and_stay_when_the_source_names_them_no_more(
+    store: Store,
+) -> None:
+    records = _with_guardians(_district())
+    await _run(store, records)
+    await store.write(lambda tx: tx.run(m.Guardianship.update(blocked=True)))
+    without = [replace(one, agents=()) if isinstance(one, User) else one for one in records]
+
+    result = await _run(store, without)
+
+    assert (result.status, result.changed) == ("done", 0)
+    assert await store.read(lambda c: c.sql("SELECT count(*) FROM guardianships WHERE NOT ended")) == [(40,)]
+    assert (await _run(store, records)).changed == 0
+    assert await store.read(lambda c: c.sql("SELECT count(*) FROM guardianships WHERE blocked")) == [(40,)]
+
+
 @pytest.mark.parametrize(("gone", "status"), [(8, "done"), (9, "held")])
 async def test_a_fifth_of_the_roles_may_go_and_more_may_not(sqlite_store: Store, gone: int, status: str) -> None:
     records = _district()

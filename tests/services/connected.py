@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from homeroom.gate import Granted
 from homeroom.records import SisConnector
 from homeroom.settings import Settings
 from homeroom.store import Store
@@ -16,6 +17,14 @@ class Connectors:
     """Stands where the plugin host does: plugins that give these connectors, and do nothing else."""
 
     given: dict[str, SisConnector] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
+    lasting: dict[str, Granted] = field(default_factory=dict)
+
+    def implements(self, _hook: str) -> bool:
+        return False
+
+    def seeing(self, _hook: str, _argument: Any) -> tuple[str, ...]:
+        return ()
 
     @property
     def plugins(self) -> list[Any]:
@@ -31,9 +40,6 @@ class Connectors:
 
     async def ask_all(self, hook: str, **arguments: Any) -> list[Any]:
         return [await self.ask(name, hook, **arguments) for name in self.implementers(hook)]
-
-    async def ask_first(self, hook: str, **_arguments: Any) -> Any:
-        assert hook == "resolve_conflict"
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -74,6 +75,11 @@ def test_a_party_gets_nothing_that_neither_agreement_nor_consent_names(
     by_consent = any(one.purpose == "education" and ("all" in one.records or wanted <= one.records) for one in consents)
     assert decision.allow is (by_agreement or by_consent)
     assert (decision.notice == "notice") is decision.allow
+    both = replace(request, student_ids=request.student_ids | {"somebody-else"}, in_part=True)
+    in_part = decisions.for_party(both, on_file, "notice")
+    assert in_part.allow is decision.allow
+    assert in_part.without == ({"somebody-else"} if by_consent and not by_agreement else frozenset())
+    assert decisions.for_party(replace(both, in_part=False), on_file, "notice").allow is by_agreement
 
 
 @given(st.dates(date(1990, 1, 1), date(2020, 12, 31)), st.dates(date(2000, 1, 1), date(2040, 12, 31)))
@@ -121,6 +127,8 @@ def test_a_basis_says_whether_the_entry_is_part_of_the_record(
 
 def test_an_unknown_field_or_action_counts_as_everything() -> None:
     assert decisions.records_of(asked("data.handed_out", fields=("shoe_size",))) == {"all"}
+    gone = asked("data.handed_out", fields=("attendance.recorded", "enrollment.added", "shoes.bought"))
+    assert decisions.records_of(gone) == {"attendance", "roster", "all"}
     assert decisions.records_of(asked("compliance.family")) == {"all"}
 
 

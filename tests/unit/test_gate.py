@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from homeroom import AccessRequest, Decision, Identity, Refused, RoleAt, gate
+from homeroom import AccessRequest, Decision, Identity, Refused, Release, RoleAt, gate
 from homeroom.limits import MemoryLimiter
 from homeroom.services import Services, make_services
 from homeroom.store import Store, Transaction, Unavailable
@@ -184,3 +184,39 @@ async def test_an_answer_is_kept_only_for_ones_own_record_and_only_when_it_is_sa
 
     assert gate.known(host, "attendance.check_in") == (granted if lasts else None)
     assert gate.known(host, "attendance.read") is None
+
+
+async def test_what_leaves_is_asked_about_once_and_entered_without_whom_is_left_out(school: Store) -> None:
+    decision = Decision(allow=True, basis="consent", without=frozenset({"bob", "eve"}), notice="Do not pass it on.")
+    host = Plugins(school, Said(value=decision))
+    outside = given(school, host).outside
+    released = await outside.release(["ann", "bob"], to="lms", kinds=["attendance.recorded"])
+    assert released == Release(students=frozenset({"ann"}), notice="Do not pass it on.")
+    assert [(hook, rows) for hook, _, rows in host.asked] == [("authorize", 0), ("audit", 0), ("audit", 0)]
+    asked = host.asked[0][1]["request"]
+    assert (asked.recipient, asked.fields, asked.in_part) == ("acme.lms", ("attendance.recorded",), True)
+    outcomes = [arguments["outcome"] for hook, arguments, _ in host.asked if hook == "audit"]
+    assert [(one.allowed, one.student_ids) for one in outcomes] == [(False, {"bob"}), (True, {"ann"})]
+    [row] = school.read_now(lambda c: c.all(m.Journal.select()))
+    assert (row.kind, row.basis, row.data["plugin"], row.data["student_ids"], row.data["notice"]) == (
+        *("data.handed_out", "consent", "acme.lms", ["ann"]),
+        True,
+    )
+
+    again = await outside.release(["ann"], to="lms", kinds=["attendance.recorded"], again=True)
+    assert again.students == {"ann"}
+    assert len(school.read_now(lambda c: c.all(m.Journal.select()))) == 1
+    assert (await outside.release([], to="lms", kinds=["attendance.recorded"])).students == frozenset()
+
+
+async def test_nothing_leaves_that_is_denied_and_it_is_told_when_it_cannot_be_said(school: Store) -> None:
+    host = Plugins(school, Said(value=Decision(allow=False, reason="not on file")))
+    outside = given(school, host).outside
+    assert (await outside.release(["ann"], to="lms", kinds=["attendance.recorded"])).students == frozenset()
+    host.decision = Said(error=TimeoutError())
+    with pytest.raises(Refused, match="could not be checked"):
+        await outside.release(["ann"], to="lms", kinds=["attendance.recorded"])
+    host.decision, host.kept = Said(value=Decision(allow=True)), Said(error=TimeoutError())
+    with pytest.raises(Refused, match="audit log"):
+        await outside.release(["ann"], to="lms", kinds=["attendance.recorded"])
+    assert school.read_now(lambda c: c.all(m.Journal.select())) == []

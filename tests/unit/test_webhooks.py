@@ -9,7 +9,7 @@ import itertools
 import json
 import re
 import tomllib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from quart import Response, redirect
 
-from homeroom import Event, Health, Services
+from homeroom import Event, Health, Release, Services
 from homeroom.store import Store
 from homeroom.store import models as m
 from homeroom.store.cipher import Cipher
@@ -67,9 +67,11 @@ def given_services(
     clock: FakeClock | None = None,
     name: str = "",
     network: bool = False,
+    withheld: Sequence[str] = (),
 ) -> Services:
     http = None if network else (receiver or Receiver()).app
-    return services(name or next(_names), clock=clock or FakeClock(NOW), http=http, store=store or _open[0])
+    given_clock = clock or FakeClock(NOW)
+    return services(name or next(_names), clock=given_clock, http=http, store=store or _open[0], withheld=withheld)
 
 
 TestWebhooks = plugin_tests(Webhooks, {"endpoints": [LMS, DASHBOARD]}, services=given_services)
@@ -92,10 +94,8 @@ class Place:
         self.clock: FakeClock = more.pop("clock", None) or FakeClock(NOW)
         self.store: Store = more.pop("store", None) or _open[0]
         self.name: str = more.pop("name", None) or next(_names)
-        network: bool = more.pop("network", False)
-        self.services = given_services(
-            self.receiver, store=self.store, clock=self.clock, name=self.name, network=network
-        )
+        options = {key: more.pop(key) for key in ("network", "withheld") if key in more}
+        self.services = given_services(self.receiver, store=self.store, clock=self.clock, name=self.name, **options)
         self.settings = WebhooksSettings.model_validate({"endpoints": list(chosen), **more})
         self.plugin = Webhooks(self.settings, self.services)
 
@@ -496,6 +496,79 @@ async def test_health_shows_each_endpoint_and_nothing_of_its_answers() -> None:
     shown = f"{health} {place.settings!r} {place.plugin!r} {await place.state()!r}"
     for hidden in (SECRET, OTHER, "Ana", "lms.example"):
         assert hidden not in shown
+
+
+# Whose records may not go there
+
+
+async def test_an_event_of_a_student_who_may_not_be_told_of_is_withheld_and_counted(tables: Store) -> None:
+    place = await Place(store=tables, withheld=["bob"]).begin()
+    who = ["ann", "bob", None, "bob", "ann"]
+    told = [Event(id=n, at=NOW, kind="attendance.recorded", student_id=one) for n, one in enumerate(who, 1)]
+    await place.plugin.consume(told)
+    await place.drain()
+    await place.plugin.consume([Event(id=6, at=NOW, kind="attendance.recorded", student_id="bob")])
+    await place.drain()
+
+    assert place.receiver.ids() == [1, 3, 5]
+    assert await place.waiting() == 0
+    health = await place.health()
+    assert health.ok, "it is as it should be, and an administrator can see it"
+    assert "3 withheld" in health.detail
+    assert health.findings[0].problem.startswith("3 events were withheld from lms")
+    assert f"plugin:{place.name}.lms" in health.findings[0].fix
+    rows = await tables.read(lambda c: c.all(m.Journal.select().where(m.Journal.kind == "webhooks.withheld")))
+    assert [row.data for row in rows] == [
+        {"endpoint": "lms", "events": 2, "first": 2, "last": 4},
+        {"endpoint": "lms", "events": 1, "first": 6, "last": 6},
+    ]
+    place.clock.move(7 * 86_400 + 1)
+    assert not (await place.health()).findings
+
+
+class _Outside:
+    """The door, with what was asked of it: the endpoint, the students, the kinds, and whether again."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, set[str], set[str], bool]] = []
+
+    async def release(
+        self, student_ids: Collection[str], *, to: str, kinds: Collection[str], again: bool = False
+    ) -> Release:
+        self.asked.append((to, set(student_ids), set(kinds), again))
+        return Release(students=frozenset(student_ids), notice="Do not pass it on.")
+
+
+async def test_a_batch_is_asked_about_at_once_by_sort_and_an_endpoint_that_fails_one_by_one() -> None:
+    place = await Place({**LMS, "kinds": ["attendance.", "enrollment.", "session."]}).begin()
+    place.services._outside = outside = _Outside()
+    place.receiver.answer = lambda _name: 500
+    kinds = ["attendance.recorded", "enrollment.added", "attendance.corrected", "session.closed"]
+    who = ["ann", "bob", "cy", None]
+    told = [
+        Event(id=n, at=NOW, kind=kind, student_id=student)
+        for n, (kind, student) in enumerate(zip(kinds, who, strict=True), 1)
+    ]
+    await place.plugin.consume(told)
+    for _ in range(3):
+        await place.step()
+        place.clock.move(60)
+    attendance = {"attendance.recorded", "attendance.corrected"}
+    assert outside.asked == [
+        ("lms", {"ann", "cy"}, attendance, False),
+        ("lms", {"bob"}, {"enrollment.added"}, False),
+        ("lms", {"ann"}, {"attendance.recorded"}, True),
+        ("lms", {"ann"}, {"attendance.recorded"}, True),
+    ]
+    place.receiver.answer = lambda _name: 200
+    later = Event(id=5, at=place.clock.now(), kind="attendance.recorded", student_id="dan")
+    await place.plugin.consume([later])
+    await place.drain()
+    assert place.receiver.ids(taken=True) == [1, 2, 3, 4, 5]
+    fresh = [(students, again) for _, students, _, again in outside.asked[4:] if not again]
+    assert fresh == [({"dan"}, False)], "what was entered before is not entered again"
+    notices = [one.headers.get("homeroom-redisclosure-notice") for one in place.receiver.heard if one.status == 200]
+    assert notices == ["Do not pass it on."] * 3 + [None, "Do not pass it on."]
 
 
 # Processes that die, and several at once

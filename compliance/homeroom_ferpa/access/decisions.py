@@ -19,8 +19,13 @@ EXCEPTIONS: Mapping[str, str] = {"dependent": "99.31(a)(8)", "emergency": "99.31
 RECORDS = ("attendance", "roster", "contact", "messages", "all")
 """The kinds of record that a consent or an agreement can name."""
 
+MESSAGES = ("guardian.notify", "staff.notify")
+"""The actions of a message that is about to leave, to a family or to staff."""
+
 _BY_FIELD: Mapping[str, str] = {
     **dict.fromkeys(("given_name", "family_name", "preferred_name", "grades", "identifier", "birth_date"), "roster"),
+    **dict.fromkeys(("middle_name", "preferred_given_name", "preferred_family_name", "username"), "roster"),
+    **dict.fromkeys(("roles", "agents", "enabled"), "roster"),
     **dict.fromkeys(("email", "phone"), "contact"),
     **dict.fromkeys(("status", "code", "minutes_late", "recorded_at", "note"), "attendance"),
 }
@@ -41,14 +46,17 @@ _NOBODY_SAYS = "Nobody is named to whom this would be disclosed, so it is denied
 
 
 def records_of(request: AccessRequest) -> frozenset[str]:
-    """The kinds of record that a request is about; "all" where it cannot be told."""
+    """The kinds of record that a request is about; "all" where it cannot be told.
+
+    What a plugin gives on to somebody outside is named by the kinds of its events ("attendance.recorded").
+    """
     if request.fields:
-        return frozenset(_BY_FIELD.get(field, "all") for field in request.fields)
-    if request.action == "guardian.notify":
+        return frozenset(_BY_FIELD.get(field) or _of_kind(field) for field in request.fields)
+    if request.action in MESSAGES:
         return frozenset({"messages"})
     if request.action == "class.watch":
         return frozenset({"attendance"})
-    return frozenset({_BY_ACTION.get(request.action.partition(".")[0], "all")})
+    return frozenset({_of_kind(request.action)})
 
 
 def wrong_purpose() -> Decision:
@@ -62,14 +70,19 @@ def nobody() -> Decision:
 
 
 def for_party(request: AccessRequest, on_file: Party, notice: str) -> Decision:
-    """What a vendor or another system may be given: as a school official, or with everybody's consent."""
+    """What a vendor or another system may be given: as a school official, or with everybody's consent.
+
+    What can be handed out in part leaves out those without one.
+    """
     wanted = records_of(request)
     if on_file.official is not None and ("all" in on_file.categories or wanted <= on_file.categories):
         return Decision(allow=True, basis=f"{VENDOR}:{on_file.official}", notice=notice)
     covering = {c.student_id: c.id for c in on_file.consents if c.covers(wanted, request.purpose)}
-    if request.student_ids and request.student_ids <= covering.keys():
-        ids = sorted({covering[student] for student in request.student_ids})
-        return Decision(allow=True, basis=f"{CONSENT}:{','.join(ids)}", notice=notice)
+    with_consent = request.student_ids & covering.keys()
+    if with_consent and (request.in_part or with_consent == request.student_ids):
+        ids = sorted({covering[student] for student in with_consent})
+        without = request.student_ids - with_consent
+        return Decision(allow=True, basis=f"{CONSENT}:{','.join(ids)}", notice=notice, without=without)
     return Decision(allow=False, reason=_PARTY_SAYS, basis=NO_GROUND)
 
 
@@ -92,6 +105,11 @@ def for_family(request: AccessRequest, children: Mapping[str, Child], *, everywh
             return decision
         basis = basis or decision.basis
     return Decision(allow=True, basis=basis or STAFF)
+
+
+def _of_kind(dotted: str) -> str:
+    """The kind of record that an action or an event is about."""
+    return _BY_ACTION.get(dotted.partition(".")[0], "all")
 
 
 def _of(child: Child, wanted: Collection[str], purpose: str) -> Decision:

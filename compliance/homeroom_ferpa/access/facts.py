@@ -20,7 +20,9 @@ Passed = Literal["age", "postsecondary"]
 ADULT = 18
 STANDING_KINDS = ("order", "dependent", "emergency", "postsecondary")
 
-_NOW = "{0}.begins_on <= ? AND ({0}.ends_on IS NULL OR {0}.ends_on > ?)"
+NOW = "{0}.begins_on <= ? AND ({0}.ends_on IS NULL OR {0}.ends_on > ?)"
+"""The SQL condition on an entry that holds on a day, which is given twice."""
+
 _CURRENT = (
     "NOT {0}.ended AND ({0}.begins_on IS NULL OR {0}.begins_on <= ?) AND ({0}.ends_on IS NULL OR {0}.ends_on > ?)"
 )
@@ -29,10 +31,10 @@ WITH kids (id) AS (SELECT student_id FROM guardianships WHERE guardian_id = ? UN
 SELECT 'child', k.id, CAST(u.birth_date AS TEXT), NULL, NULL FROM kids k JOIN users u ON u.id = k.id
 UNION ALL
 SELECT s.kind, s.student_id, s.id, NULL, NULL FROM ferpa_standings s JOIN kids k ON k.id = s.student_id
-WHERE s.ended_at IS NULL AND {_NOW.format("s")} AND s.party_id IN (?, '')
+WHERE s.ended_at IS NULL AND {NOW.format("s")} AND s.party_id IN (?, '')
 UNION ALL
 SELECT 'consent', c.student_id, c.id, c.records, c.purpose FROM ferpa_consents c JOIN kids k ON k.id = c.student_id
-WHERE c.party = ? AND c.revoked_at IS NULL AND (c.ends_on IS NULL OR c.ends_on > ?)
+WHERE c.party = ? AND c.signed_by = c.student_id AND c.revoked_at IS NULL AND (c.ends_on IS NULL OR c.ends_on > ?)
 """  # noqa: S608 - constants
 _STAFF = f"""
 UNION ALL
@@ -46,17 +48,21 @@ JOIN role_assignments a ON a.user_id = ? AND a.role = 'school_admin' LEFT JOIN o
 WHERE r.role = 'student' AND (r.org_id = a.org_id OR o.parent_id = a.org_id)
 """  # noqa: S608 - constants
 _PARTY = f"""
-SELECT 'official', f.id, f.categories, NULL, NULL FROM ferpa_officials f
-WHERE f.recipient = ? AND f.ended_at IS NULL AND {_NOW.format("f")}
+SELECT 'official', f.id, f.categories, NULL, NULL, 0, NULL FROM ferpa_officials f
+WHERE f.recipient = ? AND f.ended_at IS NULL AND {NOW.format("f")}
 UNION ALL
-SELECT 'consent', c.id, c.records, c.purpose, c.student_id FROM ferpa_consents c
+SELECT 'consent', c.id, c.records, c.purpose, c.student_id,
+  CASE WHEN c.signed_by = c.student_id THEN 1 ELSE 0 END, CAST(u.birth_date AS TEXT)
+FROM ferpa_consents c LEFT JOIN users u ON u.id = c.student_id
 WHERE c.party = ? AND c.revoked_at IS NULL AND (c.ends_on IS NULL OR c.ends_on > ?)
+  AND (c.signed_by = c.student_id OR NOT EXISTS (SELECT 1 FROM ferpa_standings s
+    WHERE s.student_id = c.student_id AND s.kind = 'postsecondary' AND s.ended_at IS NULL AND {NOW.format("s")}))
 """  # noqa: S608 - constants
 _LINKED = f"""
 SELECT 1 FROM guardianships g
 WHERE g.guardian_id = ? AND g.student_id = ? AND NOT g.blocked AND g.data_access AND {_CURRENT.format("g")}
   AND NOT EXISTS (SELECT 1 FROM ferpa_standings s WHERE s.student_id = g.student_id AND s.kind = 'order'
-    AND s.party_id = g.guardian_id AND s.ended_at IS NULL AND {_NOW.format("s")})
+    AND s.party_id = g.guardian_id AND s.ended_at IS NULL AND {NOW.format("s")})
 """  # noqa: S608 - constants
 
 
@@ -104,7 +110,10 @@ def children(
     staff: bool = False,
     by_age: bool = True,
 ) -> Mapping[str, Child]:
-    """The guardian's children, and the student `also`, by id. `staff` finds out whom the guardian reaches as staff."""
+    """The guardian's children, and the student `also`, by id. `staff` finds out whom the guardian reaches as staff.
+
+    Of consents only the student's own count: while the rights are the parents', none is needed.
+    """
     day = today.isoformat()
     text = _FAMILY
     params = [guardian_id, also, day, day, guardian_id, f"person:{guardian_id}", day]
@@ -123,14 +132,18 @@ def children(
     return found
 
 
-def party(connection: Connection, name: str, today: date) -> Party:
-    """What is on file of the party `name` ("plugin:…", "key:…", or another's code)."""
+def party(connection: Connection, name: str, today: date, *, by_age: bool = True) -> Party:
+    """What is on file of the party `name` ("plugin:…", "key:…", or another's code).
+
+    A parent's consent holds for as long as the rights are the parent's: then the student's own is required (§99.5(a)).
+    """
     day = today.isoformat()
     official, categories, consents = None, frozenset[str](), []
-    for kind, key, listed, purpose, student_id in connection.sql(_PARTY, (name, day, day, name, day)):
+    params = (name, day, day, name, day, day, day)
+    for kind, key, listed, purpose, student_id, own, born in connection.sql(_PARTY, params):
         if kind == "official":
             official, categories = key, frozenset(json.loads(listed))
-        else:
+        elif own or not (by_age and is_adult(born, today)):
             records = frozenset(json.loads(listed))
             consents.append(Consent(id=key, student_id=student_id, records=records, purpose=purpose))
     return Party(official=official, categories=categories, consents=tuple(consents))
@@ -141,7 +154,7 @@ def passed(connection: Connection, student_id: str, today: date, *, by_age: bool
     day = today.isoformat()
     rows = connection.sql(
         "SELECT CAST(u.birth_date AS TEXT), (SELECT count(*) FROM ferpa_standings s WHERE s.student_id = u.id "  # noqa: S608 - constants
-        f"AND s.kind = 'postsecondary' AND s.ended_at IS NULL AND {_NOW.format('s')}) FROM users u WHERE u.id = ?",
+        f"AND s.kind = 'postsecondary' AND s.ended_at IS NULL AND {NOW.format('s')}) FROM users u WHERE u.id = ?",
         (day, day, student_id),
     )
     if not rows:

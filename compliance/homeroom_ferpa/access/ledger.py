@@ -287,7 +287,7 @@ def _handed_out(tx: Transaction, about: Entry, data: Mapping[str, Any], inside: 
         fields=tuple(data.get("fields", ())),
         students=tuple(data.get("student_ids", ())),
         consent_id=consent_of(basis),
-        notice=bool(on_file),
+        notice=bool(on_file or data.get("notice")),
     )
 
 

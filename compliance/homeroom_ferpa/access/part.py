@@ -20,6 +20,7 @@ _ON_THE_GROUNDS = "emergency.account"
 """Only those may do it who work at the school, and as such they reach everybody there, their own children too."""
 
 _LATELY = timedelta(days=30)
+_EXPORTED = "See that an agreement or another ground covers each (the record of disclosures names the party)."
 _RENEW = "End its entry under /api/v1/compliance/officials and record the new agreement."
 
 
@@ -46,24 +47,29 @@ class Access:
         return await self._person(request)
 
     async def enter(self, request: AccessRequest, outcome: Outcome) -> None:
-        """Enter in the record of disclosures what an API key is about to be shown; committed when this returns."""
+        """Enter in the record of disclosures what an API key is about to be shown, or was refused for want of a ground.
+
+        Committed when this returns.
+        """
         identity = request.identity
-        if identity is None or identity.kind != "service" or not outcome.allowed or not outcome.student_ids:
+        asked = outcome.allowed or outcome.basis == decisions.NO_GROUND  # the core's own rule knows of no such student
+        if identity is None or identity.kind != "service" or not asked or not outcome.student_ids:
             return
-        entry_id, basis = new_id(), outcome.basis or ledger.UNRECORDED
+        entry_id, basis = new_id(), (outcome.basis if outcome.allowed else None) or ledger.UNRECORDED
 
         def unit(tx: Transaction) -> None:
             entry = ledger.Entry(
                 id=entry_id,
                 at=text_of(tx.now),
                 party=f"key:{identity.subject}",
+                kind="disclosure" if outcome.allowed else "request",
                 interest=request.action,
                 basis=basis,
                 exempt=ledger.exempt_by(basis),
                 fields=outcome.fields,
                 students=tuple(outcome.student_ids),
                 consent_id=ledger.consent_of(basis),
-                notice=True,
+                notice=outcome.allowed,
                 actor_id=identity.subject,
                 request_id=request.request_id,
             )
@@ -79,7 +85,7 @@ class Access:
 
     async def findings(self) -> tuple[Finding, ...]:
         """What the office should look at: agreements that have ended, and disclosures without a ground on file."""
-        ended, bare = await self.services.store.read(partial(_to_look_at, today=self.services.today()))
+        ended, bare, exports = await self.services.store.read(partial(_to_look_at, today=self.services.today()))
         found = [
             Finding(problem=f"The agreement with {recipient} has ended, so it is handed nothing.", fix=_RENEW)
             for recipient in ended
@@ -87,6 +93,11 @@ class Access:
         if bare:
             problem = f"{bare} disclosures of the last month are on record for which there is no ground on file."
             found.append(Finding(problem=problem, fix="Put each recipient on file as a school official, or stop it."))
+        if exports:
+            problem = (
+                f"{exports} exports of the whole district in the last month went to a party without a ground on file."
+            )
+            found.append(Finding(problem=problem, fix=_EXPORTED))
         return tuple(found)
 
     async def _carried(self, request: AccessRequest) -> Decision:
@@ -96,7 +107,9 @@ class Access:
         return await self._party(request, f"plugin:{request.recipient}")
 
     async def _party(self, request: AccessRequest, name: str) -> Decision:
-        on_file = await self.services.store.read(partial(facts.party, name=name, today=self.services.today()))
+        by_age = self.settings.adult_rights
+        query = partial(facts.party, name=name, today=self.services.today(), by_age=by_age)
+        on_file = await self.services.store.read(query)
         return decisions.for_party(request, on_file, self.settings.notice)
 
     async def _person(self, request: AccessRequest) -> Decision:
@@ -124,13 +137,15 @@ class Access:
         return decisions.for_family(request, children, everywhere=everywhere)
 
 
-def _to_look_at(connection: Connection, today: date) -> tuple[list[str], int]:
+def _to_look_at(connection: Connection, today: date) -> tuple[list[str], int, int]:
     ended = connection.sql(
         "SELECT recipient FROM ferpa_officials WHERE ended_at IS NULL AND ends_on <= ? ORDER BY recipient",
         (today.isoformat(),),
     )
     bare = connection.sql(
-        "SELECT count(*) FROM ferpa_ledger WHERE basis = ? AND kind = 'disclosure' AND whole_district = 0 AND at >= ?",
+        "SELECT whole_district, count(*) FROM ferpa_ledger WHERE basis = ? AND kind = 'disclosure' AND at >= ? "
+        "GROUP BY whole_district",
         (ledger.UNRECORDED, (today - _LATELY).isoformat()),
     )
-    return [row[0] for row in ended], int(bare[0][0])
+    counted = {int(whole): int(count) for whole, count in bare}
+    return [row[0] for row in ended], counted.get(0, 0), counted.get(1, 0)

@@ -113,9 +113,12 @@ class _Judge:
             case _:
                 return self._consent(asked)
 
+    def _on_file(self, name: str) -> facts.Party:
+        return facts.party(self.tx, name, self.today, by_age=self.access.settings.adult_rights)
+
     def _consent(self, asked: ledger.Entry) -> ledger.Entry:
         names = [self.body.party, *([f"class:{self.body.party_class}"] if self.body.party_class else [])]
-        on_file = [one for name in names for one in facts.party(self.tx, name, self.today).consents]
+        on_file = [one for name in names for one in self._on_file(name).consents]
         covering = {one.student_id: one.id for one in on_file if one.covers(self.body.records, self.body.purpose)}
         if not set(asked.students) <= covering.keys():
             return asked
@@ -123,7 +126,7 @@ class _Judge:
         return self._granted(asked, f"99.30:{key}", ledger.CONSENTED, consent_id=key)
 
     def _official(self, asked: ledger.Entry) -> ledger.Entry:
-        on_file = facts.party(self.tx, self.body.party, self.today)
+        on_file = self._on_file(self.body.party)
         if on_file.official is None or not (
             "all" in on_file.categories or set(self.body.records) <= on_file.categories
         ):

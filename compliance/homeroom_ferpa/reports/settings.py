@@ -20,6 +20,9 @@ class ReportsSettings(BaseModel):
         max_length=500,
         description="Where the district's review of re-identification is kept; without it no figures are published.",
     )
+    minimum_days: int = Field(
+        default=10, ge=1, le=200, description="Students who were enrolled on fewer days are in no published figure."
+    )
     results: Path | None = Field(
         default=None, description="Outcomes of a run of the compliance tests, for `homeroom compliance report`."
     )

@@ -38,14 +38,14 @@ def _add_notice(pages: Blueprint, rights: Rights) -> None:
     @pages.get("/notice/deliveries")
     @operation("compliance.manage", query=m.YearQuery, answers=m.Items)
     async def list_deliveries(call: Call, query: m.YearQuery) -> m.Items:
-        """Every guardian with the home language, and whether and how this year's notice was given."""
-        del call
-        return m.Items(items=await services.store.read(lambda c: notice.deliveries(c, settings, query.year)))
+        """Every guardian and eligible student with the home language, and how this year's notice was given."""
+        today = call.today()
+        return m.Items(items=await services.store.read(lambda c: notice.deliveries(c, settings, query.year, today)))
 
     @pages.post("/notice/deliveries")
     @operation("compliance.manage", body=m.Delivered, answers={201: m.Item})
     async def record_delivery(call: Call, body: m.Delivered) -> tuple[m.Item, int]:
-        """Keep that a guardian was given the notice."""
+        """Keep that a guardian, or a student who holds the rights, was given the notice."""
         del call
         new: dict[str, Any] = body.model_dump(exclude={"delivered_on"}) | {"on": body.delivered_on}
         return m.Item(item=await services.store.submit(lambda tx: notice.deliver(tx, **new))), 201

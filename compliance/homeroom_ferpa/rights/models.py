@@ -114,7 +114,7 @@ class YearQuery(Query):
 
 
 class Delivered(Body):
-    """How a guardian was given the annual notice."""
+    """How a guardian, or a student to whom the rights have passed, was given the annual notice."""
 
     year: str = Field(min_length=4, max_length=9, examples=["2026-27"])
     guardian_id: str = Field(min_length=1, max_length=64)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from homeroom import Connection, Refused, Transaction
+from homeroom_ferpa.access import facts
 from homeroom_ferpa.rights.common import Row
 from homeroom_ferpa.rights.settings import RightsSettings
 
@@ -67,6 +68,14 @@ SELECT DISTINCT g.guardian_id, p.language FROM guardianships g JOIN users u ON u
 LEFT JOIN notification_preferences p ON p.user_id = g.guardian_id
 WHERE NOT g.ended AND NOT g.blocked AND NOT u.ended ORDER BY g.guardian_id
 """
+_STUDENTS = f"""
+SELECT DISTINCT u.id, CAST(u.birth_date AS TEXT), p.language, s.id FROM users u
+JOIN role_assignments r ON r.user_id = u.id AND r.role = 'student'
+LEFT JOIN notification_preferences p ON p.user_id = u.id
+LEFT JOIN ferpa_standings s ON s.student_id = u.id AND s.kind = 'postsecondary' AND s.ended_at IS NULL
+  AND {facts.NOW.format("s")}
+WHERE NOT u.ended AND (u.birth_date IS NOT NULL OR s.id IS NOT NULL) ORDER BY u.id
+"""  # noqa: S608 - constants
 
 
 def languages(settings: RightsSettings) -> list[str]:
@@ -90,9 +99,13 @@ def notice(settings: RightsSettings, language: str) -> tuple[str, str]:
 def deliver(
     tx: Transaction, *, year: str, guardian_id: str, language: str, how: str, accessible: str | None, on: date
 ) -> Row:
-    """Keep that a guardian has had this year's notice, how and in which language; the latest delivery counts."""
-    if not tx.sql("SELECT 1 FROM guardianships WHERE guardian_id = ? LIMIT 1", (guardian_id,)):
-        raise Refused(422, "no-guardian", "This person is nobody's guardian here.")
+    """Keep that a guardian has had this year's notice, how and in which language; the latest delivery counts.
+
+    `guardian_id` may be a student whose rights have passed to them, who is given it, too (99.7(a)(1)).
+    """
+    known = tx.sql("SELECT 1 FROM guardianships WHERE guardian_id = ? LIMIT 1", (guardian_id,))
+    if not known and facts.passed(tx, guardian_id, on) is None:
+        raise Refused(422, "no-guardian", "This person is nobody's guardian here, and no student who holds the rights.")
     if how not in _HOW:
         raise Refused(422, "unknown-way", f"Say one of: {', '.join(_HOW)}.")
     row = {
@@ -116,20 +129,23 @@ def deliver(
     return row
 
 
-def deliveries(connection: Connection, settings: RightsSettings, year: str) -> list[Row]:
-    """Every guardian of a student with the home language, and what became of this year's notice.
+def deliveries(connection: Connection, settings: RightsSettings, year: str, today: date) -> list[Row]:
+    """Everybody who is to have this year's notice, with the home language, and what became of it.
 
+    Those are the guardians of the students, and the students whose rights have passed to them (`eligible_student`).
     `offered` is the language in which there is a notice for them, None where a translation is still to be made.
     """
     columns = ("guardian_id", "language", "how", "accessible", "delivered_on", "recorded_by")
     text = f"SELECT {', '.join(columns)} FROM ferpa_notice_deliveries WHERE year = ?"  # noqa: S608 - constants
     had = {row[0]: dict(zip(columns, row, strict=True)) for row in connection.sql(text, (year,))}
     found: list[Row] = []
-    for guardian_id, home in connection.sql(_GUARDIANS):
+    guardians = [(guardian_id, home, False) for guardian_id, home in connection.sql(_GUARDIANS)]
+    for guardian_id, home, eligible in (*guardians, *_eligible(connection, today)):
         wanted = home or "en"
         offered = notice(settings, wanted)[1]
         is_there = offered == wanted or offered == wanted.partition("-")[0]
         row = {"guardian_id": guardian_id, "home_language": wanted, "offered": offered if is_there else None}
+        row["eligible_student"] = eligible
         given = had.get(guardian_id)
         row["delivered"] = given
         row["in_home_language"] = (
@@ -137,3 +153,9 @@ def deliveries(connection: Connection, settings: RightsSettings, year: str) -> l
         )
         found.append(row)
     return found
+
+
+def _eligible(connection: Connection, today: date) -> list[tuple[str, str | None, bool]]:
+    day = today.isoformat()
+    students = connection.sql(_STUDENTS, (day, day))
+    return [(one, home, True) for one, born, home, early in students if early or facts.is_adult(born, today)]

@@ -22,11 +22,19 @@ _COLUMNS = (
 _TASK = ("incident_id", "clock", "due_on", "state", "done_on", "done_at", "done_by", "how", "overdue_at", "act")
 _SHOWN = 500
 _AT_ONCE = 300
+# Of whose records a school has any, against those who are enrolled there now: rather too soon than not at all.
 _TENTH = """
-SELECT 1 FROM role_assignments r
-LEFT JOIN ferpa_incident_students s ON s.student_id = r.user_id AND s.incident_id = ?
-WHERE r.role = 'student' AND r.org_id <> '' GROUP BY r.org_id
-HAVING count(DISTINCT s.student_id) > 0 AND count(DISTINCT s.student_id) * 10 >= count(DISTINCT r.user_id) LIMIT 1
+SELECT 1 FROM ferpa_incident_students s JOIN (
+  SELECT org_id AS school_id, user_id FROM role_assignments WHERE role = 'student' AND org_id <> ''
+  UNION SELECT c.school_id, e.user_id FROM enrollments e JOIN classes c ON c.id = e.class_id WHERE e.role = 'student'
+) of_school ON of_school.user_id = s.student_id
+WHERE s.incident_id = ? GROUP BY of_school.school_id
+HAVING count(DISTINCT s.student_id) * 10 >= (
+  SELECT count(DISTINCT e.user_id)
+  FROM classes c JOIN enrollments e ON e.class_id = c.id JOIN users u ON u.id = e.user_id
+  WHERE c.school_id = of_school.school_id AND NOT c.ended AND NOT c.archived AND NOT u.ended
+    AND e.role = 'student' AND NOT e.ended
+    AND (e.begins_on IS NULL OR e.begins_on <= ?) AND (e.ends_on IS NULL OR e.ends_on > ?)) LIMIT 1
 """
 _EVERYBODY = "SELECT count(DISTINCT user_id) FROM role_assignments WHERE role = 'student'"
 
@@ -180,7 +188,8 @@ def _add(tx: Transaction, incident_id: str, student_ids: Collection[str], anomal
 def _told(tx: Transaction, incident_id: str) -> dict[str, Any]:
     """Start the clocks that apply and do not run yet; gives how many students there are and which clocks run."""
     incident = _one(tx, incident_id)
-    a_tenth = incident["everybody"] or bool(tx.sql(_TENTH, (incident_id,)))
+    today = tx.now.date().isoformat()
+    a_tenth = incident["everybody"] or bool(tx.sql(_TENTH, (incident_id, today, today)))
     discovered_on = date.fromisoformat(incident["discovered_on"])
     for clock in clocks.applying(incident["states"], at_vendor=incident["at_vendor"], a_tenth=a_tenth):
         due_on = clock.due(discovered_on).isoformat()

@@ -15,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from homeroom import Connection, Event
-from homeroom_ferpa.access.decisions import STAFF
+from homeroom_ferpa.access.decisions import MESSAGES, STAFF
 from homeroom_ferpa.watch.settings import WatchSettings
 
 NIGHT, BULK, EXPORTS, PLACES = "night_reading", "bulk_reading", "export_storm", "two_places"
@@ -24,7 +24,6 @@ NIGHT, BULK, EXPORTS, PLACES = "night_reading", "bulk_reading", "export_storm", 
 COMMAND_LINE = "command line"
 _COLUMNS = "id, at, actor, kind, action, basis, student_ids, recipient, credential, place"
 _SHOWN = ("read", "hand_out")
-_MESSAGE = "guardian.notify"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +61,7 @@ class Watched:
         row_id, at, actor, kind, action, basis, students, recipient, credential, place = row
         is_key = str(credential or "").startswith("key:")
         who = f"plugin:{recipient}" if recipient else credential if is_key else f"person:{actor}" if actor else None
-        if who is None or action == _MESSAGE or recipient in self.inside:
+        if who is None or action in MESSAGES or recipient in self.inside:
             return None
         moment, ids = datetime.fromisoformat(at), tuple(json.loads(students)) if kind in _SHOWN else ()
         spans = tuple(self._spans(moment, who)) if ids else ()

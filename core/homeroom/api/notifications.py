@@ -17,7 +17,7 @@ from homeroom.notify.preview import Planned, preview
 from homeroom.notify.rules import Rule, add_rule, change_rule, draft, read_rule, rules, version_of
 from homeroom.notify.schools import Schools
 from homeroom.notify.segments import length_of
-from homeroom.notify.settings import KINDS, BadRule
+from homeroom.notify.settings import FAMILY, KINDS, BadRule
 from homeroom.store import Connection, Transaction, new_id, not_found, now_utc
 from homeroom.types import AccessRequest, Identity
 
@@ -249,7 +249,7 @@ async def show_preview(call: Call, body: PreviewWish) -> Preview:
     not_told: list[PlannedMessage] = []
     for one in planned:
         shown = PlannedMessage.model_validate(one)
-        words = denied.get((one.recipient_id, one.student_id))
+        words = denied.get((one.recipient_id, one.student_id)) if one.audience in FAMILY else None
         if words is not None and shown.refused is None:
             shown = shown.model_copy(update={"refused": "denied", "refused_words": words, "channels": []})
         (not_told if shown.refused else items).append(shown)
@@ -309,12 +309,13 @@ def _previewed(connection: Connection, call: Call, body: PreviewWish) -> list[Ru
 
 
 async def _denied(call: Call, planned: list[Planned]) -> dict[tuple[str, str], str]:
-    """The (recipient, student) whom plugins do not let be told, with the reason."""
+    """The (recipient, student) of families whom plugins do not let be told, with the reason."""
     host = call.district.host
     if not host.implements("authorize"):
         return {}
     found: dict[tuple[str, str], str] = {}
-    for recipient, student in dict.fromkeys((one.recipient_id, one.student_id) for one in planned):
+    families = [one for one in planned if one.audience in FAMILY]
+    for recipient, student in dict.fromkeys((one.recipient_id, one.student_id) for one in families):
         request = AccessRequest(
             action="guardian.notify", identity=Identity(subject=recipient), student_ids=frozenset({student})
         )

@@ -105,6 +105,7 @@ RULES: Mapping[str, Rule] = {
     "codes.edit": _rule(_OFFICE),
     # messages and who is told; what the core does itself for a message or a plugin has no route
     "guardian.notify": _rule(_OFFICE),
+    "staff.notify": _rule(),
     "guardian.read": _rule(_OFFICE),
     "guardian.edit": _rule(_OFFICE),
     "guardian.contact": _rule(_OFFICE),

@@ -94,6 +94,10 @@ class Host:
         """Names of the plugins that would be asked to deliver on a channel, in call order."""
         return tuple(one.plugin for one in self._table["deliver"] if f"message.{channel}" in one.scopes)
 
+    def seeing(self, hook: str, argument: Any) -> tuple[str, ...]:
+        """Names of the plugins that would be asked `hook` and may see an argument that keeps to scopes."""
+        return tuple(one.plugin for one in self._table[hook] if argument.for_scopes(one.scopes) is not None)
+
     def has_threads(self, name: str, hook: str) -> bool:
         """Whether a plugin's hook is a plain `def`, of which only a few run at the same time."""
         return any(one.plugin == name and not one.is_async for one in self._table[hook])

@@ -19,6 +19,7 @@ from homeroom.host.threads import THREADS
 from homeroom.notify import claims, clocks, outcomes
 from homeroom.notify.claims import Claimed
 from homeroom.notify.outcomes import Answer
+from homeroom.notify.settings import FAMILY
 from homeroom.notify.unknown import Asked, asked_about, orphans, overdue
 from homeroom.settings import Settings
 from homeroom.store import Store, StoreError, Transaction, new_id, now_utc
@@ -203,14 +204,16 @@ class Delivery:
         return Answer(plugin=told.plugin, receipt=receipt)
 
     async def _refusal(self, claimed: Claimed) -> str | None:
-        """Why plugins do not let this family be told; None when they do. A failure denies."""
-        if claimed.student_id is None or claimed.audience not in ("guardian", "student"):
+        """Why plugins do not let this be told of a student; None when they do. A failure denies.
+
+        Of a message to staff they are asked, too: it goes through the same vendor.
+        """
+        if claimed.student_id is None or not self._host.implements("authorize"):
             return None
-        if not self._host.implements("authorize"):
-            return None
+        action = "guardian.notify" if claimed.audience in FAMILY else "staff.notify"
         for plugin in self._host.senders(claimed.message.channel) or (None,):
             request = AccessRequest(
-                action="guardian.notify",
+                action=action,
                 identity=Identity(subject=claimed.recipient_id),
                 student_ids=frozenset({claimed.student_id}),
                 purpose=claimed.purpose,

@@ -19,6 +19,7 @@ from homeroom.attendance.codes import EdFiCategory
 from homeroom.settings import Hour
 
 Audience = Literal["guardian", "student", "teacher", "office"]
+FAMILY: frozenset[Audience] = frozenset({"guardian", "student"})
 """Who is meant: the student's guardians, the student, the class's teachers, or the school's administrators."""
 
 Missed = Literal["absent", "excused"]

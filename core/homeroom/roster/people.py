@@ -36,6 +36,11 @@ WHERE r.user_id = ? AND NOT u.ended AND u.enabled
 _ON_DAY = " AND (r.begins_on IS NULL OR r.begins_on <= ?) AND (r.ends_on IS NULL OR r.ends_on > ?)"
 
 
+def shut_out(day: date) -> str:
+    """The SQL condition on guardianships, for which an order, the school or the end day leaves no access on `day`."""
+    return f"(blocked OR NOT data_access OR (ends_on IS NOT NULL AND ends_on <= '{day.isoformat()}'))"
+
+
 def names_of(connection: Connection, people: Collection[str]) -> dict[str, str]:
     """What these people want to be called, by id."""
     if not people:

@@ -20,7 +20,6 @@ class Host(Protocol):
     def implementers(self, hook: str) -> tuple[str, ...]: ...  # noqa: D102
     async def ask(self, name: str, hook: str, **arguments: Any) -> Any: ...  # noqa: D102
     async def ask_all(self, hook: str, **arguments: Any) -> list[Any]: ...  # noqa: D102
-    async def ask_first(self, hook: str, **arguments: Any) -> Any: ...  # noqa: D102
 
 
 async def connectors(host: Host) -> dict[str, SisConnector]:

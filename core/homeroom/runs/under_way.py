@@ -18,10 +18,10 @@ from homeroom import sync
 from homeroom.field_policy import FieldPolicy
 from homeroom.records import SisConnector
 from homeroom.runs import due
-from homeroom.runs.connectors import Host, connector
+from homeroom.runs.connectors import connector
 from homeroom.runs.diffs import DiffKeeper, forget
 from homeroom.runs.due import Wish
-from homeroom.runs.resolving import resolver
+from homeroom.runs.resolving import Host, resolver
 from homeroom.settings import Settings
 from homeroom.store import Refused, Store, StoreError, Transaction, conflict, new_id, not_found, now_utc
 from homeroom.store.models import SyncRun, SyncTask
@@ -55,7 +55,7 @@ def options(home: Home) -> Options:
         administrators=settings.administrators,
         policy=FieldPolicy(settings.policy),
         guard=sync.Guard(share=settings.guard_share),
-        resolve=resolver(home.host),
+        resolve=resolver(home.host, home.store),
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from homeroom.records import Conflict, Noun
-from homeroom.roster.people import SELF_ASSERTED
-from homeroom.store import Connection
+from homeroom.roster.people import SELF_ASSERTED, shut_out
+from homeroom.store import Connection, now_utc
 from homeroom.store.bulk import select_in
 from homeroom.sync.content import CONTACTS, seal_context
 from homeroom.sync.job import Job
@@ -200,12 +200,15 @@ def _is_to_come(
 
 
 def _plan_guardians(links: Links, job: Job, subject: Subject, now: dict[str, Any], users: Mapping[str, str]) -> None:
+    """The guardians whom the source names anew or no more; one who is kept out here stays, and so does the order."""
     told = [agent for agent in subject.facts.get("agents", ()) if agent != subject.sourced_id]
     links.missing += [("agents", agent) for agent in told if agent not in users]
     wanted = {users[agent] for agent in told if agent in users}
-    ours = (job.source, False)
-    links.guardians_new = sorted(one for one in wanted if now.get(one, (job.source, True)) == (job.source, True))
-    links.guardians_gone = sorted(one for one, held in now.items() if held == ours and one not in wanted)
+    nobody = (job.source, True, False)
+    links.guardians_new = sorted(one for one in wanted if now.get(one, nobody)[:2] == (job.source, True))
+    links.guardians_gone = sorted(
+        one for one, held in now.items() if held == (job.source, False, False) and one not in wanted
+    )
     if links.guardians_new or links.guardians_gone:
         links.fields["agents"] = ((subject.base or {}).get("agents", []), subject.facts.get("agents", []))
 
@@ -228,10 +231,12 @@ def _contacts_now(connection: Connection, user_ids: Sequence[str]) -> dict[str, 
 
 
 def _guardians_now(connection: Connection, user_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """By student and guardian: the source, whether it has ended, and whether the guardian is kept out."""
     found: dict[str, dict[str, Any]] = defaultdict(dict)
-    query = "SELECT student_id, guardian_id, source, ended FROM guardianships WHERE student_id IN ({})"
-    for student_id, guardian_id, source, ended in select_in(connection, query, (), user_ids):
-        found[student_id][guardian_id] = (source, bool(ended))
+    kept_out = shut_out(now_utc().date())
+    query = f"SELECT student_id, guardian_id, source, ended, {kept_out} FROM guardianships WHERE student_id IN ({{}})"  # noqa: S608 - a condition of ours
+    for student_id, guardian_id, source, ended, out in select_in(connection, query, (), user_ids):
+        found[student_id][guardian_id] = (source, bool(ended), bool(out))
     return found
 
 

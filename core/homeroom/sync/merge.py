@@ -28,9 +28,8 @@ def merged(place: Place, subject: Subject, change: Change, name: str, sides: tup
         return ours if verdict == "ours" else theirs
     versions = (_by_source(place, name, base), _by_source(place, name, ours), _by_source(place, name, theirs))
     texts = [as_text(version) for version in versions]
-    told = Conflict(
-        noun=place.noun, sourced_id=subject.sourced_id, field=name, base=texts[0], ours=texts[1], theirs=texts[2]
-    )
+    about: dict[str, Any] = {"noun": place.noun, "sourced_id": subject.sourced_id, "row_id": subject.row_id}
+    told = Conflict(**about, field=name, base=texts[0], ours=texts[1], theirs=texts[2])
     clash = place.judge.decide(told, versions, modified=subject.modified, edited_at=edited_at)
     change.clashes.append(clash)
     if clash.chosen != "theirs":
@@ -54,7 +53,8 @@ def waits(place: Place, subject: Subject, row: Row, decided: list[Clash]) -> lis
     if held is not None and not held.is_open and held.theirs == theirs:
         return None if held.chosen == "theirs" else []
     ours, other = (f"{facts.get('given_name')} {facts.get('family_name')}" for facts in (before, subject.facts))
-    told = Conflict(noun="user", sourced_id=subject.sourced_id, field=PERSON, base=ours, ours=ours, theirs=other)
+    about: dict[str, Any] = {"noun": "user", "sourced_id": subject.sourced_id, "row_id": subject.row_id}
+    told = Conflict(**about, field=PERSON, base=ours, ours=ours, theirs=other)
     clash = place.judge.decide(told, (base, base, theirs), rule="ask")
     if clash.chosen == "theirs":
         decided.append(clash)

@@ -31,7 +31,8 @@ _ROLES = """
 
 _GUARDIANS = """
     FROM guardianships g JOIN users u ON u.id = g.guardian_id
-    WHERE g.source = ? AND NOT g.ended AND NOT u.ended AND (g.ends_on IS NULL OR g.ends_on > ?)"""
+    WHERE g.source = ? AND NOT g.ended AND NOT u.ended AND NOT g.blocked AND g.data_access
+      AND (g.ends_on IS NULL OR g.ends_on > ?)"""
 
 
 @dataclass(slots=True, kw_only=True)

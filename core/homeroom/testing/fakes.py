@@ -17,7 +17,7 @@ from homeroom.doors import StoredTables
 from homeroom.egress import GuardedEgress
 from homeroom.limits import MemoryLimiter
 from homeroom.services import Api, Custody, Entrance, Figures, Messages, Services
-from homeroom.types import AddressNews, DeliveryReport, Mark, Student
+from homeroom.types import AddressNews, DeliveryReport, Mark, Release, Student
 
 if TYPE_CHECKING:
     import httpx2
@@ -112,6 +112,24 @@ class ListedAttendance:
         ]
 
 
+class ListedOutside:
+    """The door to outside, through which everybody's records may go but those of the students `withheld`."""
+
+    def __init__(self, withheld: Iterable[str]) -> None:
+        self._withheld = frozenset(withheld)
+
+    async def release(
+        self,
+        student_ids: Collection[str],
+        *,
+        to: str,  # noqa: ARG002 - the real one's shape
+        kinds: Collection[str],  # noqa: ARG002
+        again: bool = False,  # noqa: ARG002
+    ) -> Release:
+        """Those of these students who are not withheld."""
+        return Release(students=frozenset(student_ids) - self._withheld)
+
+
 class KeptMessages:
     """What a channel's plugin told the outbox: `reports` and `news`, in the order in which they came."""
 
@@ -156,13 +174,14 @@ def services(
     hint: Callable[[], Awaitable[None]] | None = None,
     time_zone: str = "UTC",
     erase_list: Path | None = None,
+    withheld: Iterable[str] = (),
 ) -> Services:
     """What a plugin is given, for its tests.
 
     `http` answers in place of the network: a small Quart app makes a good vendor. The rules on which hosts may be
     reached hold as in a server. `store` is needed by plugins with tables of their own, `hint` is called by
     `sync_soon`, `erase_list` is the file of the erased. `messages` takes what a channel tells of its messages (a
-    KeptMessages shows it).
+    KeptMessages shows it). Of the students `withheld` nothing may be given on to anybody outside.
     """
     clock = clock or FakeClock()
     allowed = frozenset(scopes)
@@ -175,6 +194,7 @@ def services(
         limiter=MemoryLimiter(lambda: clock.now().timestamp()),
         roster=ListedRoster(students, allowed),
         attendance=ListedAttendance(marks, allowed),
+        outside=ListedOutside(withheld),
         messages=messages or KeptMessages(),
         store=StoredTables(store) if store is not None else NoTables(),
         custody=_custody(store, erase_list),

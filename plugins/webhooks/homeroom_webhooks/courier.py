@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
 
 import httpx2
 
-from homeroom import Services
+from homeroom import Refused, Services
 from homeroom_webhooks import queue
 from homeroom_webhooks.event import headers_for
 from homeroom_webhooks.queue import State, Waiting
@@ -28,6 +29,8 @@ _RENEW_SECONDS = 20.0
 _IDLE_SECONDS = 2.0  # events that another process has queued are seen after this
 _TROUBLE_SECONDS = 5.0
 _LONGEST_ASKED = 24 * 3600.0
+_ASKED_SECONDS = 10.0  # for how long an answer holds on whose records may go
+_NOT_ASKED = "whether records may go there could not be checked or entered just now"
 _BODY_BYTES = 65_536
 _GONE, _TOO_MANY, _UNAVAILABLE = 410, 429, 503
 
@@ -39,6 +42,14 @@ class Outcome:
     problem: str | None = None
     gone: bool = False
     retry_after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """What of a batch may go to the endpoint, in order, and by student the notice that goes along."""
+
+    events: Sequence[Waiting] = ()
+    notices: Mapping[str, str | None] = field(default_factory=dict)
 
 
 class Courier:
@@ -54,6 +65,7 @@ class Courier:
         self._holder = holder
         self._mine = (services.name, endpoint.name)
         self._leased_until = datetime.min.replace(tzinfo=UTC)
+        self._entered: set[int] = set()  # as given on, and not known to have arrived yet
 
     async def run(self) -> None:
         """Go on until cancelled."""
@@ -79,26 +91,66 @@ class Courier:
         now = self._clock.now()
         if waiting[0].kept_at < now - self._settings.retention:
             await self._give_up(now)
-            return 0.0
-        if state.gone_at is not None:
+        elif state.gone_at is not None:
             return _IDLE_SECONDS
-        if state.retry_at is not None and state.retry_at > now:
+        elif state.retry_at is not None and state.retry_at > now:
             return min(_IDLE_SECONDS, (state.retry_at - now).total_seconds())
-        failures = state.failures
-        for one in waiting:
-            if not await self._leased():
+        elif await self._leased():
+            self._entered &= {one.id for one in waiting}
+            # Where it may well not arrive again, no more than one is entered as disclosed.
+            await self._send(waiting[:1] if state.failures else waiting, state.failures)
+        return 0.0
+
+    async def _send(self, waiting: Sequence[Waiting], failures: int) -> None:
+        """Send those of a batch that may go, until one does not arrive."""
+        allowed = await self._allowed(waiting)
+        asked_at = self._clock.now()
+        for one in allowed.events:
+            if self._clock.now() - asked_at > timedelta(seconds=_ASKED_SECONDS) or not await self._leased():
                 break
-            outcome = await self._attempt(one)
+            outcome = await self._attempt(one, allowed.notices.get(one.student_id or ""))
             await self._keep(one, outcome, failures)
             if outcome.problem is not None:
                 break
             failures = 0
-        return 0.0
 
-    async def _attempt(self, one: Waiting) -> Outcome:
+    async def _allowed(self, waiting: Sequence[Waiting]) -> Allowed:
+        """What of these events may go, now that it is about to; the others are withheld. Nothing if it cannot be told.
+
+        It is asked here and not when an event is queued, so that a consent revoked meanwhile counts.
+        """
+        groups: dict[tuple[str, bool], list[Waiting]] = {}
+        for one in waiting:
+            if one.student_id is not None:
+                groups.setdefault((one.kind.partition(".")[0], one.id in self._entered), []).append(one)
+        notices: dict[str, str | None] = {}
+        denied: set[int] = set()
+        try:
+            for (_, again), some in groups.items():
+                students, kinds = {one.student_id or "" for one in some}, {one.kind for one in some}
+                to = self.endpoint.name
+                released = await self._services.outside.release(students, to=to, kinds=kinds, again=again)
+                notices |= dict.fromkeys(released.students, released.notice)
+                let_go = {one.id for one in some if one.student_id in released.students}
+                self._entered |= let_go
+                denied |= {one.id for one in some} - let_go
+        except Refused:
+            now = self._clock.now()
+            retry_at = now + timedelta(seconds=_TROUBLE_SECONDS)
+            await self._store.submit(
+                partial(queue.failed, mine=self._mine, problem=_NOT_ASKED, now=now, retry_at=retry_at)
+            )
+            return Allowed()
+        if denied:
+            await self._store.submit(
+                partial(queue.withhold, mine=self._mine, ids=sorted(denied), now=self._clock.now())
+            )
+        return Allowed(events=[one for one in waiting if one.id not in denied], notices=notices)
+
+    async def _attempt(self, one: Waiting, notice: str | None) -> Outcome:
         """Send one event. Nothing of the answer is kept but its status."""
         body = one.body.encode()
-        headers = headers_for(one.message_id, body, at=self._clock.now(), secrets=self.endpoint.secrets)
+        headers = headers_for(one.message_id, body, at=self._clock.now(), secrets=self.endpoint.secrets, notice=notice)
         seconds = self._settings.timeout
         try:
             async with (

@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 
 from homeroom import Event
 
+NOTICE_HEADER = "Homeroom-Redisclosure-Notice"
+"""As in what an API key reads."""
+
 _PREFIX = "whsec_"
 _SHORTEST, _LONGEST = 24, 64
 _PLACES = ("class_id", "session_id", "student_id", "subject_id")
@@ -47,8 +50,19 @@ def body_of(event: Event) -> str:
     return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
 
 
-def headers_for(sent_id: str, body: bytes, *, at: datetime, secrets: Sequence[str]) -> Mapping[str, str]:
-    """The headers of one attempt at the moment `at`, with a signature for each of `secrets`."""
+def told_by(body: str) -> tuple[str, str | None]:
+    """The kind of the event that a body tells, and the student whom it concerns, if it does one."""
+    told = json.loads(body)
+    return told["type"], told["data"].get("student_id")
+
+
+def headers_for(
+    sent_id: str, body: bytes, *, at: datetime, secrets: Sequence[str], notice: str | None = None
+) -> Mapping[str, str]:
+    """The headers of one attempt at the moment `at`, with a signature for each of `secrets`.
+
+    `notice` is the notice against passing it on, where one is due.
+    """
     moment = str(int(at.timestamp()))
     signatures = [sign(secret, sent_id, moment, body) for secret in secrets]
     return {
@@ -57,6 +71,7 @@ def headers_for(sent_id: str, body: bytes, *, at: datetime, secrets: Sequence[st
         "webhook-id": sent_id,
         "webhook-timestamp": moment,
         "webhook-signature": " ".join(signatures),
+        **({NOTICE_HEADER: notice} if notice else {}),
     }
 
 

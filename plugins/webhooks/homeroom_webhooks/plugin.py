@@ -75,7 +75,10 @@ class Webhooks:
         now = self.services.clock.now()
         findings = [finding for name, state, _, _ in told for finding in self._findings(name, state, now)]
         detail = "; ".join(_line(*one) for one in told) or "no endpoints are set"
-        return Health(ok=not findings, detail=detail, findings=tuple(findings))
+        withheld = [
+            self._withheld(name, state) for name, state, _, _ in told if self._is_recent(state.withheld_at, now)
+        ]
+        return Health(ok=not findings, detail=detail, findings=(*findings, *withheld))
 
     def _begin(self, tx: Transaction, now: datetime) -> None:
         addresses = {endpoint.name: self._address(endpoint) for endpoint in self.settings.endpoints}
@@ -107,11 +110,23 @@ class Webhooks:
             problem = f"{name} has taken nothing since {since}: {state.problem} ({state.failures} times)."
             fix = "See to it that it answers 2xx; events wait for it, in order, and are given up after "
             found.append(Finding(problem=problem, fix=f"{fix}{self.settings.retention_days:g} days."))
-        if state.given_up_at is not None and state.given_up_at > now - self.settings.retention:
+        if self._is_recent(state.given_up_at, now):
             problem = f"{state.given_up} events were given up because {name} did not take them in time, the last"
             fix = "Have its data read anew by the REST API. This is shown for as long as an event would have waited."
             found.append(Finding(problem=f"{problem} {_moment(state.given_up_at)}.", fix=fix))
         return found
+
+    def _withheld(self, name: str, state: State) -> Finding:
+        """What was not sent and why; nothing is wrong with the endpoint, so it is not red for it."""
+        problem = f"{state.withheld} events were withheld from {name}, the last {_moment(state.withheld_at)}: their"
+        fix = f"If it is to have them, put plugin:{self.services.name}.{name} on file with the agreement; see"
+        return Finding(
+            problem=f"{problem} students' records may not go there.",
+            fix=f"{fix} docs/webhooks.md. What was withheld is not sent later.",
+        )
+
+    def _is_recent(self, moment: datetime | None, now: datetime) -> bool:
+        return moment is not None and moment > now - self.settings.retention
 
 
 def _line(name: str, state: State, waiting: int, oldest: datetime | None) -> str:
@@ -125,6 +140,8 @@ def _line(name: str, state: State, waiting: int, oldest: datetime | None) -> str
         parts.append(state.problem)
     if state.given_up:
         parts.append(f"{state.given_up} given up")
+    if state.withheld:
+        parts.append(f"{state.withheld} withheld")
     return f"{name}: {', '.join(parts)}"
 
 

@@ -1,4 +1,4 @@
-"""The plugin's two tables, and every statement on them.
+"""The plugin's tables, and every statement on them.
 
 `plugin` is the name of the instance; `mine` is that with the name of an endpoint. Moments are passed in, because a unit
 of work reads no clock.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from homeroom import Connection, Event, Transaction
-from homeroom_webhooks.event import body_of, message_id
+from homeroom_webhooks.event import body_of, message_id, told_by
 from homeroom_webhooks.settings import Endpoint
 
 COUNTED = 10_000
@@ -39,6 +39,10 @@ _GIVE_UP = f"""
 DELETE FROM webhooks_queue WHERE {_IN} AND id IN (
 SELECT id FROM webhooks_queue WHERE {_IN} AND kept_at < ? ORDER BY id LIMIT {_GIVEN_UP_AT_ONCE}) RETURNING id
 """  # noqa: S608 - constants
+_WITHHOLD = """
+INSERT INTO webhooks_withheld (plugin, endpoint, events, at) VALUES (?, ?, ?, ?)
+ON CONFLICT (plugin, endpoint) DO UPDATE SET events = webhooks_withheld.events + excluded.events, at = excluded.at
+"""
 
 Mine = tuple[str, str]
 """The instance of the plugin, and the endpoint's name."""
@@ -51,12 +55,17 @@ class Waiting:
     id: int
     message_id: str
     kept_at: datetime
+    kind: str
+    student_id: str | None
     body: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """How an endpoint fares. `failures` are those in a row, `problem` the last of them."""
+    """How an endpoint fares. `failures` are those in a row, `problem` the last of them.
+
+    `withheld` events concerned students whose records may not go there.
+    """
 
     failures: int = 0
     failing_since: datetime | None = None
@@ -66,6 +75,8 @@ class State:
     gone_at: datetime | None = None
     given_up: int = 0
     given_up_at: datetime | None = None
+    withheld: int = 0
+    withheld_at: datetime | None = None
     leased_until: datetime | None = None
     holder: str | None = None
 
@@ -119,10 +130,7 @@ def standing(connection: Connection, mine: Mine) -> tuple[State, list[Waiting]]:
         f"SELECT id, message_id, kept_at, body FROM webhooks_queue WHERE {_IN} ORDER BY id LIMIT {_AT_ONCE}",  # noqa: S608 - constants
         mine,
     )
-    waiting = [
-        Waiting(id=row[0], message_id=row[1], kept_at=datetime.fromisoformat(row[2]), body=row[3]) for row in rows
-    ]
-    return state_of(connection, mine), waiting
+    return state_of(connection, mine), [_waiting(*row) for row in rows]
 
 
 def state_of(connection: Connection, mine: Mine) -> State:
@@ -133,6 +141,7 @@ def state_of(connection: Connection, mine: Mine) -> State:
     failures, failing_since, problem, retry_at, succeeded_at, gone_at, given_up, given_up_at, leased_until, holder = (
         rows[0]
     )
+    withheld = connection.sql(f"SELECT events, at FROM webhooks_withheld WHERE {_IN}", mine)  # noqa: S608 - constants
     return State(
         failures=failures,
         failing_since=_moment(failing_since),
@@ -142,6 +151,8 @@ def state_of(connection: Connection, mine: Mine) -> State:
         gone_at=_moment(gone_at),
         given_up=given_up,
         given_up_at=_moment(given_up_at),
+        withheld=withheld[0][0] if withheld else 0,
+        withheld_at=_moment(withheld[0][1]) if withheld else None,
         leased_until=_moment(leased_until),
         holder=holder,
     )
@@ -208,6 +219,23 @@ def give_up(tx: Transaction, mine: Mine, before: datetime, now: datetime) -> int
         data = {"endpoint": mine[1], "events": len(ids), "first": min(ids), "last": max(ids)}
         tx.journal("webhooks.given_up", subject_id=mine[0], data=data)
     return len(ids)
+
+
+def withhold(tx: Transaction, mine: Mine, ids: Sequence[int], now: datetime) -> None:
+    """Delete events that may not go to the endpoint, count them, and enter it in the journal."""
+    marks = ", ".join("?" * len(ids))
+    gone_now = tx.write_sql(f"DELETE FROM webhooks_queue WHERE {_IN} AND id IN ({marks}) RETURNING id", (*mine, *ids))  # noqa: S608 - constants and marks
+    if gone_now:
+        tx.write_sql(_WITHHOLD, (*mine, len(gone_now), _text(now)))
+        numbers = [row[0] for row in gone_now]
+        data = {"endpoint": mine[1], "events": len(numbers), "first": min(numbers), "last": max(numbers)}
+        tx.journal("webhooks.withheld", subject_id=mine[0], data=data)
+
+
+def _waiting(event_id: int, sent_id: str, kept_at: str, body: str) -> Waiting:
+    kind, student_id = told_by(body)
+    kept = datetime.fromisoformat(kept_at)
+    return Waiting(id=event_id, message_id=sent_id, kept_at=kept, kind=kind, student_id=student_id, body=body)
 
 
 def _text(moment: datetime) -> str:

@@ -26,7 +26,9 @@ from homeroom import (
     hookimpl,
 )
 
-SCOPES = frozenset({"credentials.password", "message.sms", "message.email", "proof.code"})
+SCOPES = frozenset(
+    {"credentials.password", "message.sms", "message.email", "proof.code", "student.preferred_given_name"}
+)
 
 GOOD: dict[str, Any] = {
     "start": None,
