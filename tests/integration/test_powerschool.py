@@ -170,6 +170,22 @@ async def test_a_contact_counts_within_its_dates_and_with_a_flag_that_the_distri
     assert trusting[f"contact-{contacts.dcid(neighbour)}"].status == "active"
 
 
+async def test_a_guardian_whose_child_has_no_contact_any_more_is_no_guardian(sqlite_store: Store) -> None:
+    simulator = _simulator()
+    await _run(sqlite_store, simulator)
+    student = DISTRICT.people("student")[0].sourced_id
+    simulator.world.relations[student].clear()
+    simulator.world.__dict__.pop("students_of_contact", None)
+
+    result = await _run(sqlite_store, simulator)
+
+    assert result.status == "done"
+    held = "SELECT u.sourced_id FROM guardianships g JOIN users u ON u.id = g.student_id WHERE NOT g.ended"
+    children = {row[0] for row in await sqlite_store.read(lambda c: c.sql(held))}
+    assert len(children) == len(DISTRICT.people("student")) - 1
+    assert f"student-{simulator.world.students.dcid(student)}" not in children
+
+
 async def test_a_district_that_wants_no_contacts_reads_none() -> None:
     simulator = _simulator()
 

@@ -26,7 +26,10 @@ class People:
     today: date
 
     def student(self, row: Row) -> User:
-        """A student who is active or pre-registered; anybody else has left. Raises Unreadable."""
+        """A student who is active or pre-registered; anybody else has left. Raises Unreadable.
+
+        A row without `contacts` was read where they cannot be asked for, and says nothing of guardians.
+        """
         dcid = ids.StudentDcid(as_number(row, "dcid"))
         status = as_number(row, "enroll_status")
         if status not in (ACTIVE, PRE_REGISTERED):
