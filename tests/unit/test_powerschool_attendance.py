@@ -526,6 +526,25 @@ async def test_a_double_period_is_one_meeting_and_two_apart_are_told_by_the_hour
         await days.meeting_at([first, second, afternoon], datetime(2026, 9, 15, 9, 0, tzinfo=UTC))  # 5:00 there
 
 
+async def test_hazard_17_where_powerschool_names_no_zone_the_district_s_own_tells_the_hour_and_the_day() -> None:
+    from homeroom_powerschool.school_day import Meeting
+
+    simulator = _simulator(time_zone="Eastern Standard Time")
+    clock = FakeClock(datetime(2026, 9, 16, 8, 0, tzinfo=UTC))  # still the 15th in Honolulu
+    given = services("powerschool", http=simulator.app, clock=clock, time_zone="Pacific/Honolulu")
+    connector = Connector(PowerSchoolSettings(**simulator.settings("https://sis.example")), given)
+    morning, afternoon = (
+        Meeting(period=number, start=hour * 3600, end=hour * 3600 + 3000)  # type: ignore[arg-type] # any number will do
+        for number, hour in ((1, 8), (2, 13))
+    )
+    days = connector._writer._days
+
+    at_eight = await days.meeting_at([morning, afternoon], datetime(2026, 9, 15, 18, 5, tzinfo=UTC))
+
+    assert at_eight == (morning,)
+    assert await days._frame.today() == date(2026, 9, 15)
+
+
 @pytest.mark.parametrize("table", ["calendar_day", "attendance_code"])
 async def test_a_row_that_cannot_be_read_among_all_schools_lets_the_marks_wait(
     table: str, monkeypatch: pytest.MonkeyPatch
