@@ -19,7 +19,7 @@ from typing import Literal, TypeVar
 from homeroom import Finding, Noun, OutgoingMark, Page, Pull, Pushed, VendorError
 from homeroom_skyward import tables as t
 from homeroom_skyward.generic import Generic, Row, Table, equal, key_of, number_of, on
-from homeroom_skyward.qmlativ import QmlativRoster
+from homeroom_skyward.qmlativ import QmlativRoster, not_shown
 
 _NO_ID = "it was not read from Skyward's Generic API, so Skyward's number of it is not known"
 _DAYS_KEPT = 60
@@ -67,7 +67,7 @@ class QmlativAttendance:
 
     async def check(self) -> Sequence[Finding]:
         """Which of the objects and fields that attendance needs are not granted, and which codes exist nowhere."""
-        found = list(await QmlativRoster(self._generic, tables=t.READ_FOR_ATTENDANCE).check())
+        found = await not_shown(self._generic, t.READ_FOR_ATTENDANCE)
         if found:
             return [*found, Finding(problem="Attendance cannot be written yet.", fix=f"Grant {t.GRANTS}.")]
         types = {str(row.get("Code")) for row in await self._generic.all(t.TYPE)}

@@ -124,7 +124,7 @@ def _connector(settings: SkywardSettings, services: Services) -> SisConnector:
         school_year_id=settings.school_year_id,
         page_size=settings.page_size,
     )
-    roster = QmlativRoster(generic, end_dates=settings.end_dates or "inclusive")
+    roster = QmlativRoster(generic, end_dates=settings.end_dates or "inclusive", today=services.today)
     if settings.attendance == "api":
         return WithAttendanceApi(roster, QmlativAttendance(generic, settings.codes))
     return _with_file(roster, settings, services)
