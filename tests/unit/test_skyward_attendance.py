@@ -236,21 +236,50 @@ async def test_many_marks_of_a_day_are_read_at_once(district: SampleDistrict) ->
     assert len(simulator.asked) <= 4 * len(district.schools)  # each has a calendar of its own
 
 
-def test_trouble_in_the_middle_is_raised_and_the_same_marks_may_come_again(district: SampleDistrict) -> None:
+def test_a_write_that_fails_for_one_student_keeps_no_other_from_being_written(district: SampleDistrict) -> None:
+    simulator = _simulator(district)
+    marks = [_mark(district, position) for position in (1, 7, 13)]
+    seats = [one for one in district.enrollments if one.role == "student"]
+    simulator.fails_for = {seats[1].user}
+
+    first, second, third = hurried(connector_to(simulator).push(marks))
+
+    assert (first.retry, first.read_back) == (True, False)
+    assert "status 500" in (first.error or "")
+    assert (second.error, third.error) == (None, None)
+    assert {one["student"] for one in simulator.attendance()} == {seats[7].user, seats[13].user}
+
+
+def test_where_every_write_fails_each_mark_may_come_again_and_few_are_tried(district: SampleDistrict) -> None:
+    simulator = _simulator(district)
+    simulator.fails_for = None
+    marks = [_mark(district, position) for position in range(1, 43, 6)]
+
+    pushed = hurried(connector_to(simulator).push(marks))
+
+    assert all(one.retry and "status 500" in (one.error or "") for one in pushed)
+    assert len(_writes(simulator)) == 3  # then it is Skyward, and not a mark
+    simulator.fails_for = ()
+    assert [one.error for one in hurried(connector_to(simulator).push(marks))] == [None] * 7
+
+
+def test_trouble_in_the_middle_leaves_each_mark_to_come_again(district: SampleDistrict) -> None:
     simulator = _simulator(district, misbehave={"500"})
     marks = [_mark(district, position) for position in (1, 7, 13, 19)]
 
-    async def often() -> list[Any]:
+    async def often() -> dict[str, Any]:
         connector = connector_to(simulator)
+        told: dict[str, Any] = {}
         for _ in range(20):
+            due = [mark for mark in marks if mark.key not in told or told[mark.key].retry]
             try:
-                return list(await connector.push(marks))
+                told |= {one.key: one for one in await connector.push(due)}
             except SourceError as exc:
                 if not exc.retry:
                     raise
-        raise AssertionError
+        return told
 
     pushed = hurried(often())
 
-    assert [one.error for one in pushed] == [None] * 4
+    assert [pushed[mark.key].error for mark in marks] == [None] * 4
     assert len(simulator.attendance()) == 4

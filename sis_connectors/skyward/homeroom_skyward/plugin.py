@@ -18,7 +18,8 @@ from homeroom import (
     hookimpl,
 )
 from homeroom_oneroster import RestConnector
-from homeroom_skyward.attendance import QmlativAttendance, WithAttendanceApi
+from homeroom_skyward.attendance import QmlativAttendance
+from homeroom_skyward.connector import WithAttendanceApi
 from homeroom_skyward.generic import DISTRICT, Generic
 from homeroom_skyward.qmlativ import QmlativRoster
 from homeroom_skyward.sms import SmsRoster
