@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from quart import Response, request
 
 from homeroom import NOUNS, Enrollment, Noun, OutgoingMark, Page, Pull, SourceError, User
-from homeroom.testing import FakeClock, sample_district, services
+from homeroom.testing import FakeClock, hurried, sample_district, services
 from homeroom_edfi import EdFi, keys
 from homeroom_edfi.connector import Connector
 from homeroom_edfi.simulator import EdFiSimulator
@@ -336,6 +336,69 @@ async def test_a_mark_that_the_ods_refuses_stops_no_other() -> None:
     assert good.error is None
     assert refused.error is not None
     assert nowhere.error == "the class is no section of this ODS"
+
+
+def _fails(ods: Ods, method: str, student: str = "") -> list[str]:
+    """Answer 500 to these requests about events, of one student where one is named; gives their paths so far."""
+    failed: list[str] = []
+
+    async def fail() -> Response | None:
+        about = "AttendanceEvents" in request.path and request.method == method
+        if not about or student not in (await request.get_data(as_text=True)):
+            return None
+        failed.append(request.path)
+        return Response("", 500)
+
+    ods.simulator.app.before_request(fail)
+    return failed
+
+
+async def _of_a_class(ods: Ods, count: int) -> list[OutgoingMark]:
+    """Marks of so many students of one class."""
+    seats = [one for one in await ods.records("enrollment") if one.role == "student"]
+    mark = await ods.mark()
+    same = [one for one in seats if one.class_ == mark.class_][:count]
+    return [replace(mark, key=str(number), student=one.user) for number, one in enumerate(same)]
+
+
+def test_a_write_at_which_the_ods_fails_keeps_no_other_from_being_written() -> None:
+    ods = Ods()
+    marks = hurried(_of_a_class(ods, 3))
+    _fails(ods, "POST", keys.unique_id(marks[0].student))
+
+    first, second, third = hurried(ods.connector.push(marks))
+
+    assert (first.error, first.retry) == ("the system failed (status 500)", True)
+    assert [(one.error, one.read_back) for one in (second, third)] == [(None, True)] * 2
+
+
+def test_where_every_write_fails_each_mark_may_come_again_and_few_are_tried() -> None:
+    ods = Ods()
+    marks = hurried(_of_a_class(ods, 6))
+    failed = _fails(ods, "POST")
+
+    answers = hurried(ods.connector.push(marks))
+
+    assert [one.key for one in answers] == [mark.key for mark in marks]
+    assert all(one.retry and one.error for one in answers)
+    assert len(failed) == 3 * 4  # each is sent four times; then it is the ODS, and not a mark
+
+
+def test_hazard_16_a_correction_that_was_done_by_half_is_finished_and_no_conflict() -> None:
+    ods = Ods()
+    mark = hurried(ods.mark())
+    [absent] = hurried(ods.connector.push([mark]))
+    failing = _fails(ods, "DELETE")
+    corrected = replace(mark, key="2", status="tardy", held=absent.held)
+    [half] = hurried(ods.connector.push([corrected]))
+    both = list(ods.codes)
+    ods.simulator.app.before_request_funcs[None].pop()
+
+    [whole] = hurried(ods.connector.push([corrected]))
+
+    assert failing
+    assert (half.retry, sorted(both)) == (True, ["Tardy", "Unexcused Absence"])
+    assert (whole.error, whole.differs, ods.codes) == (None, False, ["Tardy"])
 
 
 async def test_a_sign_in_that_is_refused_in_the_middle_fails_no_mark_for_good() -> None:
