@@ -396,6 +396,12 @@ async def test_files_that_the_manifest_calls_absent_are_left_alone(tmp_path: Pat
     assert found == []
 
 
+async def test_a_file_of_which_the_manifest_says_nothing_is_left_alone(tmp_path: Path) -> None:
+    found, _ = await read(write(tmp_path, SMALL, orgs=""), "org")
+
+    assert found == []
+
+
 def zip_of(path: Path, source: Path, folder: str = "", method: int = zipfile.ZIP_DEFLATED) -> Path:
     with zipfile.ZipFile(path, "w", method) as archive:
         for file in sorted(source.iterdir()):
@@ -518,6 +524,20 @@ def test_bad_rows_are_told_by_line_while_the_rest_is_read() -> None:
     }
 
 
+def test_commas_that_a_spreadsheet_has_added_cost_no_row() -> None:
+    rows = rows_of(b"sourcedId,name,,\r\na,Ana,,\r\nb,Ben\r\nc,Cem,,,,\r\n,,,\r\n , ,\r\n")
+
+    assert told(rows) == [("users.csv:2", "a"), ("users.csv:3", "b"), ("users.csv:4", "c")]
+    assert reasons(rows) == []
+
+
+def test_of_two_columns_of_one_name_the_first_counts() -> None:
+    [row] = rows_of(b"sourcedId,name,metadata.x,METADATA.X,Name\na,Ana,1,2,other\n")
+
+    assert isinstance(row, Row)
+    assert (row.text("name"), row.text("metadata.x")) == ("Ana", "1")
+
+
 def test_a_bad_last_line_is_told_too() -> None:
     assert told(rows_of(b"sourcedId,name\na,A\nb,\xff\n")) == [("users.csv:2", "a"), ("users.csv:3", "b")]
 
@@ -557,7 +577,8 @@ def test_whatever_csv_a_program_writes_is_read_back_as_it_was(rows: list[list[st
     good = [row for row in rows if not any("\ud800" <= c <= "\udfff" or c == "\0" for c in "".join(row))]
     found = [[row.text(c) for c in ("sourcedId", "b", "c")] for row in read_back if isinstance(row, Row)]
     if len(good) == len(rows):
-        assert found == [[value.strip() or None for value in row] for row in rows]
+        stripped = [[value.strip() or None for value in row] for row in rows]
+        assert found == [row for row in stripped if any(row)]
 
 
 @given(st.binary(max_size=200))
