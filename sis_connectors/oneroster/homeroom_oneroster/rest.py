@@ -186,7 +186,7 @@ class RestConnector:
             if not isinstance(raw, dict):
                 errors.append(RowError(noun=noun, where=where, reason="this is not an object"))
                 continue
-            birth = known.get(str(raw.get("sourcedId")), _UNTOLD)
+            birth = known.get(JsonRow(raw, where).id or "", _UNTOLD)
             row = JsonRow(self.prepare(noun, raw), where)
             try:
                 record, problems = _record(noun, row, birth, self._later)
@@ -249,7 +249,7 @@ class _Asking:
 
 
 def _ids(found: Sequence[Any]) -> list[str]:
-    return [str(row["sourcedId"]) for row in found if isinstance(row, dict) and row.get("sourcedId")]
+    return [known for row in found if isinstance(row, dict) and (known := JsonRow(row, "").id)]
 
 
 def _record(noun: Noun, row: JsonRow, birth: Birth, later: int) -> tuple[Record, Sequence[BadField]]:

@@ -124,8 +124,8 @@ async def walk(ask: Ask, position: Position) -> AsyncIterator[Sheet]:
 def mark(row: Any) -> str:
     """What a row is told from others by: its id, or for a row that has none, all of it, digested."""
     sourced_id = row.get("sourcedId") if isinstance(row, Mapping) else None
-    if isinstance(sourced_id, str) and sourced_id:
-        return sourced_id
+    if isinstance(sourced_id, str | int) and sourced_id != "":
+        return str(sourced_id)
     return "?" + hashlib.blake2b(orjson.dumps(row), digest_size=12).hexdigest()
 
 
