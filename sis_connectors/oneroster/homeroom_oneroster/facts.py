@@ -83,15 +83,6 @@ class Facts(ABC):
         except (ValueError, OverflowError):
             raise BadField(self.named(column), "this is not a date (YYYY-MM-DD)") from None
 
-    def number(self, column: str) -> int | None:
-        """A whole number. Raises BadField for anything else."""
-        value = self.text(column)
-        if value is None:
-            return None
-        if not (value.isascii() and value.isdecimal() and len(value) <= 9):  # noqa: PLR2004 - fits every database
-            raise BadField(self.named(column), "this is not a whole number")
-        return int(value)
-
     def moment(self, column: str) -> datetime | None:
         """A moment in UTC; None also for what is not one, since nothing but the order of changes hangs on it."""
         value = self.text(column)
