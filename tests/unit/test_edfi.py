@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from quart import Response, request
 
-from homeroom import NOUNS, Enrollment, Noun, OutgoingMark, Page, Pull, SourceError, User
+from homeroom import NOUNS, Enrollment, Noun, OutgoingMark, Page, Pull, SourceError, User, facts_of
 from homeroom.testing import FakeClock, hurried, sample_district, services
 from homeroom_edfi import EdFi, keys
 from homeroom_edfi.connector import Connector
@@ -90,6 +90,75 @@ async def test_people_have_their_roles_grades_guardians_and_addresses() -> None:
     assert guardian.roles[0].role == "guardian"
     assert guardian.sms is not None
     assert teacher.roles[0].role == "teacher"
+
+
+async def test_up_to_data_standard_4_contacts_are_called_parents() -> None:
+    ods, old = Ods(), Ods()
+    rows = old.simulator.rows
+    rows["parents"] = [{**row, "parentUniqueId": row.pop("contactUniqueId")} for row in rows.pop("contacts")]
+    rows["studentParentAssociations"] = [
+        {
+            "id": row["id"],
+            "studentReference": row["studentReference"],
+            "parentReference": {"parentUniqueId": row["contactReference"]["contactUniqueId"]},
+        }
+        for row in rows.pop("studentContactAssociations")
+    ]
+
+    assert await old.records("user") == await ods.records("user")
+    assert await old.connector.check() == []
+    old.simulator.may_not.add("studentParentAssociations")
+    assert [one.problem for one in await old.connector.check()] == ["The key may not read studentParentAssociations."]
+
+
+@pytest.mark.parametrize(
+    ("stays", "begins"),
+    [
+        ([("2026-08-03", "2027-01-15"), ("2027-01-18", None)], "2026-08-03"),  # today is the first of September
+        ([("2027-01-18", None), ("2026-08-03", "2027-01-15")], "2026-08-03"),
+        ([("2027-01-18", None), ("2025-08-03", "2026-06-01"), ("2026-10-01", "2026-12-01")], "2026-10-01"),
+        ([("2025-08-03", "2026-06-01"), ("2024-08-03", "2025-06-01")], "2025-08-03"),
+    ],
+)
+async def test_of_several_times_at_a_school_the_one_that_holds_today_counts(
+    stays: list[tuple[str, str | None]], begins: str
+) -> None:
+    ods = Ods()
+    first, *_ = rows = ods.simulator.rows["studentSchoolAssociations"]
+    rows[:1] = [
+        {**first, "id": entry, "entryDate": entry, **({"exitWithdrawDate": end} if end else {})} for entry, end in stays
+    ]
+    user = next(one for one in await ods.records("user") if one.sourced_id.endswith(f":{_unique(first)}"))
+
+    assert [role.begins_on for role in user.roles if role.org == str(first["schoolReference"]["schoolId"])] == [
+        date.fromisoformat(begins)
+    ]
+    assert bool(user.grades) == (begins > "2026-06")
+
+
+def _unique(row: Mapping[str, Any]) -> str:
+    return str(row["studentReference"]["studentUniqueId"])
+
+
+async def test_a_birth_date_that_is_kept_from_us_leaves_the_known_one_as_it_is() -> None:
+    ods = Ods()
+    del ods.simulator.rows["students"][0]["birthDate"]
+
+    pages = await ods.pages("user")
+
+    assert [error for page in pages for error in page.errors] == []
+    first = pages[0].records[0]
+    assert isinstance(first, User)
+    assert first.only is not None
+    assert set(facts_of(User)) - set(first.only) == {"birth_date"}
+
+
+async def test_a_row_beside_the_people_that_cannot_be_read_fails_the_run_by_its_place() -> None:
+    ods = Ods()
+    del ods.simulator.rows["studentSchoolAssociations"][2]["entryDate"]
+
+    with pytest.raises(SourceError, match="studentSchoolAssociations, row 3 cannot be read: entryDate is missing"):
+        await ods.pages("user")
 
 
 async def test_the_last_day_of_an_association_is_still_attended() -> None:
