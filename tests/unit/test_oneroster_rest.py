@@ -294,6 +294,17 @@ async def test_a_list_of_one_may_be_the_thing_itself_and_a_number_may_have_a_poi
     assert (found.roles, found.identifier) == ((UserRole(role="student", org="s1"),), "1001")
 
 
+@pytest.mark.parametrize("status", [403, 404])
+async def test_terms_and_courses_that_are_not_shared_are_not_taken_for_gone(status: int) -> None:
+    vendor = Vendor(dict.fromkeys(("academicSessions", "courses", "users"), status))
+
+    for noun in ("academicSession", "course"):
+        [page] = await pages(vendor, noun)
+        assert (page.records, page.errors, page.delta) == ((), (), True)
+    with pytest.raises(VendorError):
+        await pages(vendor, "user")
+
+
 async def test_a_birth_date_that_cannot_be_read_leaves_that_person_s_as_it_is() -> None:
     unusable = [row("ana", birthDate="31.01.2012"), row("ben"), row("x", sourcedId=7), "no object"]
     vendor = Vendor(users=[user("ana"), user("ben")], demographics=unusable)

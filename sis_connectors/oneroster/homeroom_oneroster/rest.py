@@ -60,6 +60,8 @@ _READING: dict[Noun, rows.Reading] = {
 _REFUSED = (400, 422)
 _UNTOLD = Birth(told=False)
 _NOT_OURS = (401, 403, 404)
+_NOT_SHARED = (403, 404)
+_MAY_LACK: tuple[Noun, ...] = ("academicSession", "course")  # what a provider may keep from us; `check` says so
 
 
 class RestConnector:
@@ -113,7 +115,10 @@ class RestConnector:
         return await findings(self)
 
     async def pull(self, pull: Pull) -> AsyncIterator[Page]:
-        """Read one noun page by page. Raises SourceError when the server cannot be read."""
+        """Read one noun page by page. Raises SourceError when the server cannot be read.
+
+        Of terms or courses that are not shared with us nothing is told, and the rest goes on.
+        """
         births: Births | None = None
         try:
             since = await self._by_its_clock(pull.since)
@@ -130,6 +135,9 @@ class RestConnector:
                     place = place.next(place.position, filtered=asking.filtered)
                     yield replace(page, cursor=place.text())
         except VendorError as exc:
+            if pull.cursor is None and pull.noun in _MAY_LACK and exc.status in _NOT_SHARED and not exc.signing_in:
+                yield Page(records=(), delta=True)  # nobody told us of them: they are not gone
+                return
             raise _named(exc, self.path(COLLECTIONS[pull.noun])) from None
         finally:
             if births is not None:
