@@ -400,6 +400,15 @@ async def test_hazard_17_a_date_with_an_hour_stays_the_day_that_is_written() -> 
     assert (await only(vendor, "enrollment")).begins_on == date(2026, 8, 17)
 
 
+async def test_the_dates_that_programs_write_for_none_and_for_ever_lose_no_enrollment() -> None:
+    one = row("e", user=reference("tia", "user"), role="teacher", beginDate="0001-01-01T00:00:00", endDate="9999-12-31")
+    vendor = Vendor(enrollments=[{**one, "class": reference("bio", "class")}])
+
+    found = await only(vendor, "enrollment", end_dates="inclusive")
+
+    assert (found.begins_on, found.ends_on) == (None, date.max)
+
+
 async def test_a_moment_of_change_that_cannot_be_read_costs_nothing() -> None:
     vendor = Vendor(orgs=[row("o", name="O", type="school", dateLastModified="yesterday")])
 

@@ -73,15 +73,20 @@ class Facts(ABC):
         raise BadField(self.named(column), "this is neither true nor false")
 
     def day(self, column: str, *, later: int = 0) -> date | None:
-        """A date, `later` days on; a time of day after it is left out. Raises BadField for anything else."""
+        """A date, `later` days on; a time of day after it is left out. Raises BadField for anything else.
+
+        The first day that programs know (0001-01-01) stands for none; the last one stays what it is.
+        """
         value = self.text(column)
         if value is None:
             return None
         try:
             told = date.fromisoformat(value[:10] if value[10:11] in ("", "T", " ") else value)
-            return told + timedelta(days=later) if later else told
-        except (ValueError, OverflowError):
+        except ValueError:
             raise BadField(self.named(column), "this is not a date (YYYY-MM-DD)") from None
+        if told == date.min:
+            return None
+        return min(told, date.max - timedelta(days=later)) + timedelta(days=later)
 
     def moment(self, column: str) -> datetime | None:
         """A moment in UTC; None also for what is not one, since nothing but the order of changes hangs on it."""
