@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+import orjson
 import pytest
+from quart import Response
 
 from homeroom import Class, Enrollment, OutgoingMark, SisConnector, SourceError
 from homeroom.testing import SampleDistrict, hurried, sample_district
@@ -220,6 +222,31 @@ async def test_a_write_that_does_not_show_is_no_success(district: SampleDistrict
 class _Forgetful(dict[int, Any]):
     def __setitem__(self, key: int, value: Any) -> None:
         """Keep nothing."""
+
+
+async def test_numbers_that_arrive_as_texts_are_the_same_numbers(district: SampleDistrict) -> None:
+    simulator = _simulator(district)
+
+    async def as_texts(response: Response) -> Response:
+        data = orjson.loads(await response.get_data(as_text=False) or b"{}")
+        for row in data.get("Objects", ()):
+            row |= {name: str(value) for name, value in row.items() if type(value) is int}
+        response.set_data(orjson.dumps(data))
+        return response
+
+    simulator.app.after_request(as_texts)
+    connector = connector_to(simulator)
+
+    first = await _push(connector, _mark(district, status="excused"))
+    again = await _push(connector, _mark(district, key="again", status="excused", held=first.held))
+    changed = await _push(connector, _mark(district, key="changed", status="tardy", held=first.held))
+
+    assert [(one.error, one.held, one.read_back) for one in (first, again, changed)] == [
+        (None, "A/EX", True),
+        (None, "A/EX", True),
+        (None, "T", True),
+    ]
+    assert len(records_in(await pages_of(connector, "class"))) == len(district.classes)
 
 
 async def test_many_marks_of_a_day_are_read_at_once(district: SampleDistrict) -> None:

@@ -18,8 +18,9 @@ from typing import TypeVar
 
 from homeroom import Finding, OutgoingMark, Pushed, SourceError, VendorError
 from homeroom_skyward import tables as t
-from homeroom_skyward.generic import Generic, Row, Table, equal, key_of, number_of, on
+from homeroom_skyward.generic import Generic, Row, Table, equal, key_of, number_of, on, whole
 from homeroom_skyward.qmlativ import not_shown
+from homeroom_skyward.qmlativ_pages import YES
 
 _NO_ID = "it was not read from Skyward's Generic API, so Skyward's number of it is not known"
 _DAYS_KEPT = 60
@@ -235,7 +236,7 @@ class QmlativAttendance:
     async def _entity(self, school: str) -> int:
         if self._entities is None:
             rows = await self._generic.all(t.ENTITY_SCHOOL)
-            rows.sort(key=lambda row: bool(row.get("IsDefaultSchoolForEntity")))
+            rows.sort(key=lambda row: row.get("IsDefaultSchoolForEntity") in YES)
             self._entities = {str(row.get("SchoolID")): number_of(t.ENTITY_SCHOOL, row, "EntityID") for row in rows}
         return _of(self._entities, school, "Skyward knows no entity for this school")
 
@@ -261,7 +262,11 @@ class QmlativAttendance:
             if len(school.days) >= _DAYS_KEPT:
                 school.days.clear()
             rows = await self._generic.all(t.CALENDAR_DAY, [on("Date", day.isoformat())])
-            ours = [key_of(t.CALENDAR_DAY, row) for row in rows if row.get("CalendarID") in school.calendars]
+            ours = [
+                key_of(t.CALENDAR_DAY, row)
+                for row in rows
+                if number_of(t.CALENDAR_DAY, row, "CalendarID") in school.calendars
+            ]
             school.days[day] = ours[0] if len(ours) == 1 else None
         found = school.days[day]
         if found is None:
@@ -283,7 +288,7 @@ class _Held:
         row = self.rows.get((wish.student, wish.period))
         if row is None:
             return None
-        kind, reason = row.get("AttendanceTypeID"), row.get("AttendanceReasonID")
+        kind, reason = whole(row.get("AttendanceTypeID")), whole(row.get("AttendanceReasonID"))
         words = self.types.get(kind or 0, f"type {kind}")
         return f"{words}/{self.reasons.get(reason, reason)}" if reason else words
 

@@ -8,7 +8,7 @@ from datetime import date
 from homeroom import Page, User, UserRole
 from homeroom_oneroster.facts import BadField, JsonRow
 from homeroom_skyward import tables as t
-from homeroom_skyward.generic import Generic, Row, equal, key_of
+from homeroom_skyward.generic import Generic, Row, equal, key_of, whole
 from homeroom_skyward.qmlativ_pages import grouped, page_of, schools_of
 
 
@@ -65,7 +65,7 @@ class People:
 
     async def _names(self, rows: Sequence[Row]) -> tuple[dict[str, JsonRow], dict[str, str]]:
         """Names and first addresses of the people behind these rows, by NameID."""
-        ids = [number for row in rows if (number := _whole(row.get("NameID"))) is not None]
+        ids = [number for row in rows if (number := whole(row.get("NameID"))) is not None]
         names = {str(key_of(t.NAME, row)): JsonRow(row, "") for row in await self._generic.of(t.NAME, "NameID", ids)}
         emails: dict[str, str] = {}
         for row in await self._generic.of(t.EMAIL, "NameID", ids, equal("Rank", 1)):
@@ -147,10 +147,3 @@ def _duties(years: Iterable[Row], schools: Mapping[str, str]) -> tuple[UserRole,
             role = "teacher" if row.flag("IsTeacher", default=False) else "aide"
             found[school] = UserRole(role=role, org=school, primary=not found)
     return tuple(found.values())
-
-
-def _whole(value: object) -> int | None:
-    try:
-        return int(value)  # type: ignore[call-overload, no-any-return] # whatever JSON holds
-    except (TypeError, ValueError):
-        return None
