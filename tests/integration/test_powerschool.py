@@ -6,7 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx2
+import orjson
 import pytest
+from quart import Response, request
 
 from homeroom import NOUNS, Enrollment, Org, Page, Pull, Record, SourceError, User, sync
 from homeroom.attendance.check_in import CheckIn, check_in
@@ -18,7 +20,7 @@ from homeroom.store import Store, new_id
 from homeroom.store.cipher import Cipher
 from homeroom.sync import RunResult
 from homeroom.testing import MISBEHAVIOURS, FakeClock, hurried, sample_district, services
-from homeroom_powerschool import Connector, PowerSchoolSettings
+from homeroom_powerschool import Connector, PowerSchoolSettings, quirks
 from homeroom_powerschool.simulator import PowerSchoolSimulator, Relation
 from tests.services.classroom import ACCEPTS, EVERY_DAY, Verifiers
 from tests.services.scripted_sis import everything
@@ -134,6 +136,26 @@ async def test_queries_that_are_taken_away_end_nobody_and_keep_guardians(sqlite_
     assert result.status == "done"
     assert await _there(sqlite_store, "users") == len(DISTRICT.users)
     assert await sqlite_store.read(lambda c: c.sql("SELECT count(*) FROM guardianships")) == guardians
+
+
+async def test_staff_whose_places_are_not_shown_keep_their_schools(sqlite_store: Store) -> None:
+    simulator = _simulator(installed=False)
+    await _run(sqlite_store, simulator)
+    roles = await sqlite_store.read(lambda c: c.sql("SELECT count(*) FROM role_assignments"))
+
+    async def hide(response: Response) -> Response:
+        if request.path.endswith("/staff"):
+            data = orjson.loads(await response.get_data(as_text=False))
+            for item in quirks.as_list(data["staffs"].get("staff")):
+                del item["school_affiliations"]
+            response.set_data(orjson.dumps(data))
+        return response
+
+    simulator.app.after_request(hide)
+    result = await _run(sqlite_store, simulator)
+
+    assert (result.status, result.ended, result.dead_letters) == ("done", 0, 0)
+    assert await sqlite_store.read(lambda c: c.sql("SELECT count(*) FROM role_assignments")) == roles
 
 
 async def test_asked_for_changes_only_it_says_that_it_gives_everything() -> None:
