@@ -359,6 +359,14 @@ async def test_columns_may_stand_in_any_order_and_spelling_with_others_between(t
     assert (school.sourced_id, school.name, school.kind) == ("s1", "Cedar", "school")
 
 
+async def test_a_class_has_its_term_also_where_the_column_is_named_for_one(tmp_path: Path) -> None:
+    files = {"classes": [["sourcedId", "title", "schoolSourcedId", "termSourcedId"], ["bio", "Biology", "s1", "t1"]]}
+
+    [class_], _ = await read(write(tmp_path, files, "1.1"), "class")
+
+    assert class_.terms == ("t1",)
+
+
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [

@@ -101,7 +101,7 @@ def class_(row: Facts, _later: int) -> Class:
         title=row.needed("title"),
         school=row.needed("schoolSourcedId"),
         course=row.text("courseSourcedId"),
-        terms=row.listed("termSourcedIds"),
+        terms=row.listed("termSourcedIds") or row.listed("termSourcedId"),  # as some write it in 1.1
         code=row.text("classCode"),
         kind=_kind(row.text("classType") or "scheduled"),
         periods=row.listed("periods"),
