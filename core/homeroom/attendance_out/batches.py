@@ -155,10 +155,8 @@ def settle(
             row = _Row(**dict(zip(_Row.__slots__, values, strict=True)))
             one = tries[row.id]
             done = _settled(row, one, tx.now)
-            still = (
-                one.mark.overwrite and done.state == "waiting"
-            )  # a person's word holds until it was tried to the end
-            done = replace(done, overwrite=still)
+            # A person's word to overwrite holds until it was tried to the end.
+            done = replace(done, overwrite=one.mark.overwrite and done.state == "waiting")
             settled.append((row.id, *(getattr(done, name) for name in _Settled.__slots__)))
         update_each(tx, "outgoing_writes", "key", _ANSWERED, outcomes)
         update_each(tx, "outgoing_marks", "id", _Settled.__slots__, settled)
