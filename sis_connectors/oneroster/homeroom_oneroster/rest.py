@@ -164,7 +164,8 @@ class RestConnector:
             else:
                 self._wish = replace(one, filtered=False)
                 self._knows_the_time = True
-                return answer_of(reply, collection), one
+                answer = answer_of(reply, collection)
+                return replace(answer, full=len(answer.rows) >= one.limit), one
         assert refused is not None  # noqa: S101 - there is at least one wish
         raise refused
 
