@@ -88,8 +88,8 @@ def reply_of(response: httpx2.Response, body: bytes) -> Reply:
     data = None
     if body.strip():
         try:
-            data = orjson.loads(body)
-        except orjson.JSONDecodeError:
+            data = _data_of(body, response.charset_encoding)
+        except (ValueError, LookupError):
             if status < 300:  # noqa: PLR2004 - an error page of another status says enough by its number
                 raise _no_data(response, status) from None
     elif status == 200 and "html" in response.headers.get("content-type", ""):  # noqa: PLR2004
@@ -97,6 +97,16 @@ def reply_of(response: httpx2.Response, body: bytes) -> Reply:
     link = response.links.get("next", {}).get("url")
     headers = dict(response.headers)
     return Reply(status=status, data=data, headers=headers, next=urljoin(str(response.url), link) if link else None)
+
+
+def _data_of(body: bytes, charset: str | None) -> Any:
+    """What JSON says, also behind a byte order mark or in the named charset. Raises ValueError, LookupError."""
+    try:
+        return orjson.loads(body.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError:
+        if charset is None or charset.casefold() in ("utf-8", "utf8"):
+            raise
+        return orjson.loads(body.decode(charset))
 
 
 def _no_data(response: httpx2.Response, status: int) -> SourceError:

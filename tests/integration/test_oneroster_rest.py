@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from quart import request
 
 from homeroom import Enrollment, UserRole, sync
 from homeroom.store import Store
@@ -270,6 +271,38 @@ def test_hazard_22_students_of_two_schools_and_co_teachers_arrive(sqlite_store: 
         WHERE k.sourced_id = ? AND e.role = 'teacher' AND NOT e.ended"""
     found = sqlite_store.read_now(lambda c: c.sql(query, [class_id]))
     assert len(found) == len(district.people("teacher"))
+
+
+def test_terms_and_courses_that_are_no_longer_shared_stay_and_all_else_goes_on(sqlite_store: Store) -> None:
+    simulator = simulated(small_district())
+    load(sqlite_store, simulator)
+    student = simulator.district.people("student")[0]
+    simulator.put(replace(student, grades=("12",)))
+
+    async def refuse() -> tuple[str, int] | None:
+        return ("", 403) if request.path.endswith(("/academicSessions", "/courses")) else None
+
+    simulator.app.before_request(refuse)
+    result = load(sqlite_store, simulator)
+
+    assert (result.status, result.changed, result.ended) == ("done", 1, 0)
+    assert live(sqlite_store) == held(simulator.district)
+
+
+def test_somebody_who_left_a_school_and_came_back_has_one_role_there_that_has_not_ended(store: Store) -> None:
+    simulator = simulated(small_district())
+    student = simulator.district.people("student")[0]
+    [role] = student.roles
+    before = replace(role, begins_on=date(2025, 8, 18), ends_on=date(2026, 3, 2), primary=False)
+    since = replace(role, begins_on=date(2026, 8, 17), ends_on=None)
+    simulator.put(replace(student, roles=(before, since)))
+
+    first, second = load(store, simulator), load(store, simulator)
+
+    query = """SELECT r.begins_on, r.ends_on FROM role_assignments r JOIN users u ON u.id = r.user_id
+        WHERE u.sourced_id = ?"""
+    [[begins_on, ends_on]] = store.read_now(lambda c: c.sql(query, [student.sourced_id]))
+    assert (first.status, second.changed, str(begins_on), ends_on) == ("done", 0, "2025-08-18", None)
 
 
 def test_hazard_23_legal_and_preferred_names_are_kept_apart(sqlite_store: Store) -> None:

@@ -6,7 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx2
+import orjson
 import pytest
+from quart import Response, request
 
 from homeroom import NOUNS, Enrollment, Org, Page, Pull, Record, SourceError, User, sync
 from homeroom.attendance.check_in import CheckIn, check_in
@@ -18,7 +20,7 @@ from homeroom.store import Store, new_id
 from homeroom.store.cipher import Cipher
 from homeroom.sync import RunResult
 from homeroom.testing import MISBEHAVIOURS, FakeClock, hurried, sample_district, services
-from homeroom_powerschool import Connector, PowerSchoolSettings
+from homeroom_powerschool import Connector, PowerSchoolSettings, quirks
 from homeroom_powerschool.simulator import PowerSchoolSimulator, Relation
 from tests.services.classroom import ACCEPTS, EVERY_DAY, Verifiers
 from tests.services.scripted_sis import everything
@@ -136,6 +138,26 @@ async def test_queries_that_are_taken_away_end_nobody_and_keep_guardians(sqlite_
     assert await sqlite_store.read(lambda c: c.sql("SELECT count(*) FROM guardianships")) == guardians
 
 
+async def test_staff_whose_places_are_not_shown_keep_their_schools(sqlite_store: Store) -> None:
+    simulator = _simulator(installed=False)
+    await _run(sqlite_store, simulator)
+    roles = await sqlite_store.read(lambda c: c.sql("SELECT count(*) FROM role_assignments"))
+
+    async def hide(response: Response) -> Response:
+        if request.path.endswith("/staff"):
+            data = orjson.loads(await response.get_data(as_text=False))
+            for item in quirks.as_list(data["staffs"].get("staff")):
+                del item["school_affiliations"]
+            response.set_data(orjson.dumps(data))
+        return response
+
+    simulator.app.after_request(hide)
+    result = await _run(sqlite_store, simulator)
+
+    assert (result.status, result.ended, result.dead_letters) == ("done", 0, 0)
+    assert await sqlite_store.read(lambda c: c.sql("SELECT count(*) FROM role_assignments")) == roles
+
+
 async def test_asked_for_changes_only_it_says_that_it_gives_everything() -> None:
     connector = _connector(_simulator())
 
@@ -168,6 +190,22 @@ async def test_a_contact_counts_within_its_dates_and_with_a_flag_that_the_distri
         left_out = people[f"contact-{contacts.dcid(person)}"]
         assert (left_out.status, left_out.family_name, left_out.sms) == ("tobedeleted", "", None)
     assert trusting[f"contact-{contacts.dcid(neighbour)}"].status == "active"
+
+
+async def test_a_guardian_whose_child_has_no_contact_any_more_is_no_guardian(sqlite_store: Store) -> None:
+    simulator = _simulator()
+    await _run(sqlite_store, simulator)
+    student = DISTRICT.people("student")[0].sourced_id
+    simulator.world.relations[student].clear()
+    simulator.world.__dict__.pop("students_of_contact", None)
+
+    result = await _run(sqlite_store, simulator)
+
+    assert result.status == "done"
+    held = "SELECT u.sourced_id FROM guardianships g JOIN users u ON u.id = g.student_id WHERE NOT g.ended"
+    children = {row[0] for row in await sqlite_store.read(lambda c: c.sql(held))}
+    assert len(children) == len(DISTRICT.people("student")) - 1
+    assert f"student-{simulator.world.students.dcid(student)}" not in children
 
 
 async def test_a_district_that_wants_no_contacts_reads_none() -> None:

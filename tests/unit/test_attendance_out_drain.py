@@ -6,9 +6,11 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from homeroom.attendance_out import retry
+from homeroom.attendance.sessions import SessionState
+from homeroom.attendance_out import batches, retry
 from homeroom.attendance_out.batches import NO_ANSWER, TRIES, settle, take
-from homeroom.attendance_out.drain import drain, pause
+from homeroom.attendance_out.drain import drain
+from homeroom.attendance_out.pauses import pause
 from homeroom.attendance_out.queue import cursor_of
 from homeroom.records import Pushed, SourceError
 from homeroom.store import Store, now_utc
@@ -111,29 +113,134 @@ async def test_a_busy_teacher_cannot_put_a_mark_off_for_ever(sqlite_store: Store
     assert one.row().waiting_since == since
 
 
+def _goes_through(one: Out, session: SessionState, number: int) -> None:
+    """Give the second student the mark `number`, which the SIS does not hold yet."""
+    if number == 0:
+        one.mark(session, one.students[1], "absent")
+    else:
+        one.correct(session, one.students[1], "tardy" if number % 2 else "absent")
+
+
 async def test_what_may_succeed_later_is_tried_again_after_longer_and_longer_waits_and_then_listed(
     store: Store,
 ) -> None:
-    one = out(store, students=1)
+    one = out(store, students=2)
+    session = one.room.open()
     one.sis.refused["sis-0"] = Pushed(key="", error="The record is locked.", retry=True)
-    one.mark(one.room.open(), one.students[0], "absent")
+    one.mark(session, one.students[0], "absent")
     waits = []
-    for _ in range(TRIES - 1):
+    for number in range(TRIES - 1):
+        _goes_through(one, session, number)
         await one.send()
-        row = one.row()
+        row = one.rows()[0]
         assert (row.state, one.problems()) == ("waiting", [])
         waits.append(round((row.retry_at - now_utc()).total_seconds()))
         await one.send()  # not yet
         one.soon()
     assert waits == [10, 20, 40, 80, 160, 320, 640]
+    _goes_through(one, session, TRIES - 1)
     await one.send()
     assert [(problem.reason, problem.tries) for problem in one.problems()] == [("The record is locked.", TRIES)]
-    assert len(one.sis.pushed) == TRIES
-    assert len({mark.key for push in one.sis.pushed for mark in push}) == 1
+    tried = [mark.key for push in one.sis.pushed for mark in push if mark.student == "sis-0"]
+    assert (len(tried), len(set(tried))) == (TRIES, 1)
     one.sis.refused.clear()
     assert store.write_now(lambda tx: retry(tx, SIS)) == 1
     await one.send()
-    assert (one.row().state, one.problems()) == ("sent", [])
+    assert ([row.state for row in one.rows()], one.problems()) == (["sent", "sent"], [])
+
+
+async def test_a_try_counts_only_where_another_mark_got_through_since_the_last_one(store: Store) -> None:
+    one = out(store, students=2)
+    session = one.room.open()
+    one.sis.refused["sis-0"] = Pushed(key="", error="the system failed (status 500)", retry=True)
+    one.mark(session, one.students[0], "absent")
+    tries = []
+    for number in range(2):
+        for _ in range(3):  # nobody else's: it may be the SIS
+            await one.send()
+            tries.append(one.rows()[0].tries)
+            one.soon()
+        later = m.OutgoingMark.update(retry_at=now_utc() + timedelta(hours=1))
+        store.write_now(lambda tx, later=later: tx.run(later.where(m.OutgoingMark.student_id == one.students[0])))  # type: ignore[misc]
+        _goes_through(one, session, number)
+        await one.send()
+        one.soon()
+    assert tries == [0, 0, 0, 1, 1, 1]
+
+
+def _waiting(one: Out, hours: float) -> None:
+    """Let every mark have waited for so long."""
+    since = now_utc() - timedelta(hours=hours)
+    one.store.write_now(lambda tx: tx.run(m.OutgoingMark.update(waiting_since=since)))
+
+
+async def test_while_every_write_fails_the_queue_pauses_and_no_mark_ends_in_the_list(store: Store) -> None:
+    one = out(store)
+    failed = Pushed(key="", error="the system failed (status 500)", retry=True)
+    one.sis.refused = dict.fromkeys(("sis-0", "sis-1", "sis-2"), failed)
+    one.room.close(one.room.open().id)
+    pauses = []
+    for _ in range(TRIES + 4):
+        await failing(one)
+        assert paused(store).error == "the system failed (status 500)"
+        pauses.append(round((paused(store).retry_at - now_utc()).total_seconds()))
+        one.soon()
+    assert pauses == [5, 10, 20, 40, 80, 160, 320, 640, 900, 900, 900, 900]
+    assert [(row.state, row.tries) for row in one.rows()] == [("waiting", 0)] * 3
+    one.sis.refused.clear()
+    await one.send()
+    assert (len(one.sis.attendance), one.status().error) == (3, None)
+
+
+async def test_what_the_sis_held_already_does_not_say_that_it_can_be_written_to(sqlite_store: Store) -> None:
+    one = out(sqlite_store)
+    one.sis.attendance["sis-2", "sis-class", TODAY.isoformat()] = "absent"
+    failed = Pushed(key="", error="the system failed (status 500)", retry=True)
+    one.sis.refused = dict.fromkeys(("sis-0", "sis-1"), failed)
+    one.room.close(one.room.open().id)
+    await failing(one)
+    assert [(row.state, row.tries) for row in one.rows()] == [("waiting", 0), ("waiting", 0), ("sent", 0)]
+
+
+async def test_a_mark_that_fails_alone_is_tried_more_and_more_seldom_and_pauses_nobody(sqlite_store: Store) -> None:
+    one = out(sqlite_store, students=2)
+    session = one.room.open()
+    one.sis.refused["sis-0"] = Pushed(key="", error="the system failed (status 500)", retry=True)
+    one.mark(session, one.students[0], "absent")
+    waits = []
+    for hours in (0, 0.1, 0.2, 5):
+        await one.follow()
+        _waiting(one, hours)
+        await one.send()
+        waits.append(round((one.rows()[0].retry_at - now_utc()).total_seconds()))
+        one.soon()
+    assert waits == [10, 180, 360, 900]
+    assert one.status().paused_until is None
+    _goes_through(one, session, 0)
+    await one.send()
+    assert [row.state for row in one.rows()] == ["waiting", "sent"]
+
+
+async def test_many_marks_that_fail_are_behind_those_that_may_go_through(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "BATCH", 2)
+    one = out(store, students=4)
+    session = one.room.open()
+    failed = Pushed(key="", error="the system failed (status 500)", retry=True)
+    one.sis.refused = {f"sis-{number}": failed for number in (0, 1)}
+    for student in one.students[:2]:
+        one.mark(session, student, "absent")
+    await failing(one)
+    for student in one.students[2:]:
+        one.mark(session, student, "absent")
+    past = now_utc() - timedelta(seconds=1)
+    store.write_now(
+        lambda tx: tx.run(m.OutgoingMark.update(retry_at=past).where(m.OutgoingMark.retry_at.is_null(False)))
+    )
+    await one.send()
+    assert [row.state for row in one.rows()] == ["waiting", "waiting", "sent", "sent"]
+    assert [row.tries for row in one.rows()] == [1, 1, 0, 0]
 
 
 async def test_a_mark_without_an_answer_is_tried_again(sqlite_store: Store) -> None:
@@ -279,7 +386,7 @@ async def test_a_connector_that_stumbles_over_every_mark_pauses_the_queue_and_na
     one.room.close(one.room.open().id)
     await failing(one)
     assert one.status().error == "The connector failed (KeyError)."
-    assert [(row.state, row.tries) for row in one.rows()] == [("waiting", 1)] * 3
+    assert [(row.state, row.tries) for row in one.rows()] == [("waiting", 0)] * 3
 
 
 async def test_a_mark_that_a_connector_always_stumbles_over_keeps_no_other_waiting_and_is_listed(
@@ -290,13 +397,10 @@ async def test_a_mark_that_a_connector_always_stumbles_over_keeps_no_other_waiti
     one.sis.refused["sis-0"] = KeyError("Ana Ruiz")
     one.mark(session, one.students[0], "absent")
     await failing(one)
-    one.mark(session, one.students[1], "absent")
-    for _ in range(TRIES - 1):
+    for number in range(TRIES):
         one.soon()
-        try:
-            await one.send()
-        except SourceError as exc:
-            await pause(one.store, SIS, exc)
+        _goes_through(one, session, number)
+        await one.send()
     assert [row.state for row in one.rows()] == ["failed", "sent"]
     (listed,) = one.problems()
     assert listed.reason == "The connector failed at this mark (KeyError)."

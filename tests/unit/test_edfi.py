@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from quart import Response, request
 
-from homeroom import NOUNS, Enrollment, Noun, OutgoingMark, Page, Pull, SourceError, User
-from homeroom.testing import FakeClock, sample_district, services
+from homeroom import NOUNS, Enrollment, Noun, OutgoingMark, Page, Pull, SourceError, User, facts_of
+from homeroom.testing import FakeClock, hurried, sample_district, services
 from homeroom_edfi import EdFi, keys
 from homeroom_edfi.connector import Connector
 from homeroom_edfi.simulator import EdFiSimulator
@@ -90,6 +90,75 @@ async def test_people_have_their_roles_grades_guardians_and_addresses() -> None:
     assert guardian.roles[0].role == "guardian"
     assert guardian.sms is not None
     assert teacher.roles[0].role == "teacher"
+
+
+async def test_up_to_data_standard_4_contacts_are_called_parents() -> None:
+    ods, old = Ods(), Ods()
+    rows = old.simulator.rows
+    rows["parents"] = [{**row, "parentUniqueId": row.pop("contactUniqueId")} for row in rows.pop("contacts")]
+    rows["studentParentAssociations"] = [
+        {
+            "id": row["id"],
+            "studentReference": row["studentReference"],
+            "parentReference": {"parentUniqueId": row["contactReference"]["contactUniqueId"]},
+        }
+        for row in rows.pop("studentContactAssociations")
+    ]
+
+    assert await old.records("user") == await ods.records("user")
+    assert await old.connector.check() == []
+    old.simulator.may_not.add("studentParentAssociations")
+    assert [one.problem for one in await old.connector.check()] == ["The key may not read studentParentAssociations."]
+
+
+@pytest.mark.parametrize(
+    ("stays", "begins"),
+    [
+        ([("2026-08-03", "2027-01-15"), ("2027-01-18", None)], "2026-08-03"),  # today is the first of September
+        ([("2027-01-18", None), ("2026-08-03", "2027-01-15")], "2026-08-03"),
+        ([("2027-01-18", None), ("2025-08-03", "2026-06-01"), ("2026-10-01", "2026-12-01")], "2026-10-01"),
+        ([("2025-08-03", "2026-06-01"), ("2024-08-03", "2025-06-01")], "2025-08-03"),
+    ],
+)
+async def test_of_several_times_at_a_school_the_one_that_holds_today_counts(
+    stays: list[tuple[str, str | None]], begins: str
+) -> None:
+    ods = Ods()
+    first, *_ = rows = ods.simulator.rows["studentSchoolAssociations"]
+    rows[:1] = [
+        {**first, "id": entry, "entryDate": entry, **({"exitWithdrawDate": end} if end else {})} for entry, end in stays
+    ]
+    user = next(one for one in await ods.records("user") if one.sourced_id.endswith(f":{_unique(first)}"))
+
+    assert [role.begins_on for role in user.roles if role.org == str(first["schoolReference"]["schoolId"])] == [
+        date.fromisoformat(begins)
+    ]
+    assert bool(user.grades) == (begins > "2026-06")
+
+
+def _unique(row: Mapping[str, Any]) -> str:
+    return str(row["studentReference"]["studentUniqueId"])
+
+
+async def test_a_birth_date_that_is_kept_from_us_leaves_the_known_one_as_it_is() -> None:
+    ods = Ods()
+    del ods.simulator.rows["students"][0]["birthDate"]
+
+    pages = await ods.pages("user")
+
+    assert [error for page in pages for error in page.errors] == []
+    first = pages[0].records[0]
+    assert isinstance(first, User)
+    assert first.only is not None
+    assert set(facts_of(User)) - set(first.only) == {"birth_date"}
+
+
+async def test_a_row_beside_the_people_that_cannot_be_read_fails_the_run_by_its_place() -> None:
+    ods = Ods()
+    del ods.simulator.rows["studentSchoolAssociations"][2]["entryDate"]
+
+    with pytest.raises(SourceError, match="studentSchoolAssociations, row 3 cannot be read: entryDate is missing"):
+        await ods.pages("user")
 
 
 async def test_the_last_day_of_an_association_is_still_attended() -> None:
@@ -336,6 +405,69 @@ async def test_a_mark_that_the_ods_refuses_stops_no_other() -> None:
     assert good.error is None
     assert refused.error is not None
     assert nowhere.error == "the class is no section of this ODS"
+
+
+def _fails(ods: Ods, method: str, student: str = "") -> list[str]:
+    """Answer 500 to these requests about events, of one student where one is named; gives their paths so far."""
+    failed: list[str] = []
+
+    async def fail() -> Response | None:
+        about = "AttendanceEvents" in request.path and request.method == method
+        if not about or student not in (await request.get_data(as_text=True)):
+            return None
+        failed.append(request.path)
+        return Response("", 500)
+
+    ods.simulator.app.before_request(fail)
+    return failed
+
+
+async def _of_a_class(ods: Ods, count: int) -> list[OutgoingMark]:
+    """Marks of so many students of one class."""
+    seats = [one for one in await ods.records("enrollment") if one.role == "student"]
+    mark = await ods.mark()
+    same = [one for one in seats if one.class_ == mark.class_][:count]
+    return [replace(mark, key=str(number), student=one.user) for number, one in enumerate(same)]
+
+
+def test_a_write_at_which_the_ods_fails_keeps_no_other_from_being_written() -> None:
+    ods = Ods()
+    marks = hurried(_of_a_class(ods, 3))
+    _fails(ods, "POST", keys.unique_id(marks[0].student))
+
+    first, second, third = hurried(ods.connector.push(marks))
+
+    assert (first.error, first.retry) == ("the system failed (status 500)", True)
+    assert [(one.error, one.read_back) for one in (second, third)] == [(None, True)] * 2
+
+
+def test_where_every_write_fails_each_mark_may_come_again_and_few_are_tried() -> None:
+    ods = Ods()
+    marks = hurried(_of_a_class(ods, 6))
+    failed = _fails(ods, "POST")
+
+    answers = hurried(ods.connector.push(marks))
+
+    assert [one.key for one in answers] == [mark.key for mark in marks]
+    assert all(one.retry and one.error for one in answers)
+    assert len(failed) == 3 * 4  # each is sent four times; then it is the ODS, and not a mark
+
+
+def test_hazard_16_a_correction_that_was_done_by_half_is_finished_and_no_conflict() -> None:
+    ods = Ods()
+    mark = hurried(ods.mark())
+    [absent] = hurried(ods.connector.push([mark]))
+    failing = _fails(ods, "DELETE")
+    corrected = replace(mark, key="2", status="tardy", held=absent.held)
+    [half] = hurried(ods.connector.push([corrected]))
+    both = list(ods.codes)
+    ods.simulator.app.before_request_funcs[None].pop()
+
+    [whole] = hurried(ods.connector.push([corrected]))
+
+    assert failing
+    assert (half.retry, sorted(both)) == (True, ["Tardy", "Unexcused Absence"])
+    assert (whole.error, whole.differs, ods.codes) == (None, False, ["Tardy"])
 
 
 async def test_a_sign_in_that_is_refused_in_the_middle_fails_no_mark_for_good() -> None:

@@ -254,6 +254,57 @@ async def test_birth_dates_that_may_not_be_read_leave_the_known_ones_as_they_are
         assert "roles" in found.only
 
 
+async def test_ids_that_are_numbers_are_the_same_ids_wherever_they_stand() -> None:
+    ana = user("ana", sourcedId=7, agents=[{"sourcedId": 8}])
+    vendor = Vendor(
+        users=[ana, user("bad", sourcedId=9, enabledUser="perhaps")],
+        demographics=[row("x", sourcedId=7, birthDate="2012-01-31")],
+    )
+
+    [page] = await pages(vendor, "user")
+
+    [found] = page.records
+    assert isinstance(found, User)
+    assert (found.sourced_id, found.agents, found.birth_date) == ("7", ("8",), date(2012, 1, 31))
+    assert [error.sourced_id for error in page.errors] == ["9"]
+
+
+async def test_a_birth_date_is_read_as_1_1_and_1_2_spell_it() -> None:
+    dates = [row("ana", birthdate="2012-01-31"), row("ben", birthDate="2013-01-31T00:00:00Z")]
+
+    [page] = await pages(Vendor(users=[user("ana"), user("ben")], demographics=dates), "user")
+
+    born = [record.birth_date for record in page.records if isinstance(record, User)]
+    assert born == [date(2012, 1, 31), date(2013, 1, 31)]
+
+
+@pytest.mark.parametrize("href", ["/orgs/s%201", "https://sis.example/ims/orgs/s%201/", "orgs/s%201?fields=name"])
+async def test_a_reference_without_an_id_names_it_by_its_address(href: str) -> None:
+    vendor = Vendor(courses=[row("c", title="Biology", org={"href": href, "type": "org"})])
+
+    assert (await only(vendor, "course")).org == "s 1"
+
+
+async def test_a_list_of_one_may_be_the_thing_itself_and_a_number_may_have_a_point() -> None:
+    one = user("ana", role="student", orgs=reference("s1", "org"), identifier=1001.0)
+    del one["roles"]
+
+    found = await only(Vendor(users=[one]), "user", version="1.1")
+
+    assert (found.roles, found.identifier) == ((UserRole(role="student", org="s1"),), "1001")
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_terms_and_courses_that_are_not_shared_are_not_taken_for_gone(status: int) -> None:
+    vendor = Vendor(dict.fromkeys(("academicSessions", "courses", "users"), status))
+
+    for noun in ("academicSession", "course"):
+        [page] = await pages(vendor, noun)
+        assert (page.records, page.errors, page.delta) == ((), (), True)
+    with pytest.raises(VendorError):
+        await pages(vendor, "user")
+
+
 async def test_a_birth_date_that_cannot_be_read_leaves_that_person_s_as_it_is() -> None:
     unusable = [row("ana", birthDate="31.01.2012"), row("ben"), row("x", sourcedId=7), "no object"]
     vendor = Vendor(users=[user("ana"), user("ben")], demographics=unusable)
@@ -347,6 +398,15 @@ async def test_hazard_17_a_date_with_an_hour_stays_the_day_that_is_written() -> 
     vendor = Vendor(enrollments=[{**one, "class": reference("bio", "class")}])
 
     assert (await only(vendor, "enrollment")).begins_on == date(2026, 8, 17)
+
+
+async def test_the_dates_that_programs_write_for_none_and_for_ever_lose_no_enrollment() -> None:
+    one = row("e", user=reference("tia", "user"), role="teacher", beginDate="0001-01-01T00:00:00", endDate="9999-12-31")
+    vendor = Vendor(enrollments=[{**one, "class": reference("bio", "class")}])
+
+    found = await only(vendor, "enrollment", end_dates="inclusive")
+
+    assert (found.begins_on, found.ends_on) == (None, date.max)
 
 
 async def test_a_moment_of_change_that_cannot_be_read_costs_nothing() -> None:

@@ -169,6 +169,19 @@ async def test_a_server_that_gives_all_its_rows_each_time_and_counts_them_is_bel
     assert sheets[-1].doubt is None
 
 
+@given(count=st.integers(0, 60), limit=st.integers(2, 25))
+async def test_a_server_that_counts_the_rows_of_its_page_alone_is_read_to_the_end(count: int, limit: int) -> None:
+    server = Server(names(count), limit=limit)
+
+    async def ask(offset: int) -> Answer:
+        answer = await server.ask(offset)
+        return replace(answer, total=len(answer.rows), full=len(answer.rows) == limit)
+
+    sheets = [sheet async for sheet in walk(ask, Position())]
+
+    assert ids(sheets) == names(count)
+
+
 async def test_a_next_page_that_names_itself_ends() -> None:
     server = Repeating(names(1), loops=True)
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from quart import Response, request
 
 from homeroom import Finding, OutgoingMark, Pushed, SourceError
 from homeroom.testing import FakeClock, hurried, sample_district, services
@@ -505,6 +506,47 @@ def test_while_powerschool_is_down_it_is_asked_for_all_marks_at_once_and_not_for
     assert len(simulator.asked) <= 4
 
 
+async def test_three_students_whose_writes_get_no_answer_keep_nobody_else_waiting_for_ever() -> None:
+    simulator = _simulator()
+    students = list(dict.fromkeys(seat.user for seat in SEATS if seat.class_ == CLASSES[0]))[:5]
+    ids_there = {str(simulator.world.students.id(student)) for student in students[:3]}
+
+    async def torn() -> Any:
+        told = await request.get_json(silent=True) if request.path.startswith("/ws/attendance/") else None
+        is_bad = told and told["record"][0]["tables"]["attendance"]["studentid"] in ids_there
+        return Response('{"insert_', 200, {"Content-Type": "application/json"}) if is_bad else None
+
+    simulator.app.before_request(torn)
+    connector = _connector(simulator)
+    first = await connector.push([_mark(simulator, student) for student in students])
+    rest = await connector.push([_mark(simulator, student) for student in students[3:]])
+
+    assert all(answer.retry and answer.error for answer in first)  # answered, so that the queue goes on with others
+    assert [answer.error for answer in rest] == [None, None]
+
+
+def test_a_batch_at_which_powerschool_fails_is_sent_one_by_one_and_one_student_s_mark_is_left() -> None:
+    simulator = _simulator()
+    marks = _by_day(simulator, 5)
+    simulator.books.rejected = {DISTRICT.people("student")[2].sourced_id: 500}
+
+    answers = hurried(_connector(simulator, attendance_mode="daily").push(marks))
+
+    assert [bool(answer.error) for answer in answers] == [False, False, True, False, False]
+    assert answers[2].retry
+    assert len(simulator.attendance()) == 4
+
+
+def test_a_powerschool_that_asks_to_slow_down_is_not_asked_for_the_other_students_too() -> None:
+    simulator = _simulator()
+    students = list(dict.fromkeys(seat.user for seat in SEATS if seat.class_ == CLASSES[0]))[:5]
+    simulator.books.rejected = dict.fromkeys(students, 503)
+
+    with pytest.raises(SourceError, match="slow down"):
+        hurried(_connector(simulator).push([_mark(simulator, student) for student in students]))
+    assert len(_writes(simulator)) == 4  # one student's, as often as a request is sent
+
+
 async def test_a_double_period_is_one_meeting_and_two_apart_are_told_by_the_hour() -> None:
     from homeroom_powerschool.school_day import Meeting
 
@@ -524,6 +566,25 @@ async def test_a_double_period_is_one_meeting_and_two_apart_are_told_by_the_hour
     assert missed == (first, second)  # the one that was, and not the one that is still to come
     with pytest.raises(ids.Unplaceable, match="no meeting"):
         await days.meeting_at([first, second, afternoon], datetime(2026, 9, 15, 9, 0, tzinfo=UTC))  # 5:00 there
+
+
+async def test_hazard_17_where_powerschool_names_no_zone_the_district_s_own_tells_the_hour_and_the_day() -> None:
+    from homeroom_powerschool.school_day import Meeting
+
+    simulator = _simulator(time_zone="Eastern Standard Time")
+    clock = FakeClock(datetime(2026, 9, 16, 8, 0, tzinfo=UTC))  # still the 15th in Honolulu
+    given = services("powerschool", http=simulator.app, clock=clock, time_zone="Pacific/Honolulu")
+    connector = Connector(PowerSchoolSettings(**simulator.settings("https://sis.example")), given)
+    morning, afternoon = (
+        Meeting(period=number, start=hour * 3600, end=hour * 3600 + 3000)  # type: ignore[arg-type] # any number will do
+        for number, hour in ((1, 8), (2, 13))
+    )
+    days = connector._writer._days
+
+    at_eight = await days.meeting_at([morning, afternoon], datetime(2026, 9, 15, 18, 5, tzinfo=UTC))
+
+    assert at_eight == (morning,)
+    assert await days._frame.today() == date(2026, 9, 15)
 
 
 @pytest.mark.parametrize("table", ["calendar_day", "attendance_code"])

@@ -112,6 +112,25 @@ def test_an_answer_has_its_data_status_and_next_page() -> None:
     assert reply.next == "https://sis.example/api/students?page=2"
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ('\ufeff{"name": "Zo\u00eb"}'.encode(), "application/json"),
+        ('{"name": "Zo\u00eb"}'.encode("latin-1"), "application/json; charset=ISO-8859-1"),
+        ('{"name": "Zo\u00eb"}'.encode("utf-16"), "application/json; charset=utf-16"),
+    ],
+)
+def test_an_answer_is_read_behind_a_byte_order_mark_and_in_the_charset_it_names(body: bytes, kind: str) -> None:
+    assert hurried(http(Vendor((body, 200, {"Content-Type": kind}))).get("/x")).data == {"name": "Zo\u00eb"}
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "latin-1", "no-such-charset", "utf-16"])
+def test_half_an_answer_is_none_in_any_charset(charset: str) -> None:
+    kind = {"Content-Type": f"application/json; charset={charset}"}
+
+    assert "cut off" in str(refused(Vendor((b'{"name": "Zo\xff', 200, kind))))
+
+
 def test_an_empty_body_is_an_answer_without_data() -> None:
     async def ask() -> Reply:
         return await http(Vendor(("", 204, {}))).request("DELETE", "/marks/1")

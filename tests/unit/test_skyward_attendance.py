@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+import orjson
 import pytest
+from quart import Response
 
 from homeroom import Class, Enrollment, OutgoingMark, SisConnector, SourceError
 from homeroom.testing import SampleDistrict, hurried, sample_district
@@ -222,6 +224,31 @@ class _Forgetful(dict[int, Any]):
         """Keep nothing."""
 
 
+async def test_numbers_that_arrive_as_texts_are_the_same_numbers(district: SampleDistrict) -> None:
+    simulator = _simulator(district)
+
+    async def as_texts(response: Response) -> Response:
+        data = orjson.loads(await response.get_data(as_text=False) or b"{}")
+        for row in data.get("Objects", ()):
+            row |= {name: str(value) for name, value in row.items() if type(value) is int}
+        response.set_data(orjson.dumps(data))
+        return response
+
+    simulator.app.after_request(as_texts)
+    connector = connector_to(simulator)
+
+    first = await _push(connector, _mark(district, status="excused"))
+    again = await _push(connector, _mark(district, key="again", status="excused", held=first.held))
+    changed = await _push(connector, _mark(district, key="changed", status="tardy", held=first.held))
+
+    assert [(one.error, one.held, one.read_back) for one in (first, again, changed)] == [
+        (None, "A/EX", True),
+        (None, "A/EX", True),
+        (None, "T", True),
+    ]
+    assert len(records_in(await pages_of(connector, "class"))) == len(district.classes)
+
+
 async def test_many_marks_of_a_day_are_read_at_once(district: SampleDistrict) -> None:
     simulator = _simulator(district)
     connector = connector_to(simulator, page_size=1000)
@@ -236,21 +263,50 @@ async def test_many_marks_of_a_day_are_read_at_once(district: SampleDistrict) ->
     assert len(simulator.asked) <= 4 * len(district.schools)  # each has a calendar of its own
 
 
-def test_trouble_in_the_middle_is_raised_and_the_same_marks_may_come_again(district: SampleDistrict) -> None:
+def test_a_write_that_fails_for_one_student_keeps_no_other_from_being_written(district: SampleDistrict) -> None:
+    simulator = _simulator(district)
+    marks = [_mark(district, position) for position in (1, 7, 13)]
+    seats = [one for one in district.enrollments if one.role == "student"]
+    simulator.fails_for = {seats[1].user}
+
+    first, second, third = hurried(connector_to(simulator).push(marks))
+
+    assert (first.retry, first.read_back) == (True, False)
+    assert "status 500" in (first.error or "")
+    assert (second.error, third.error) == (None, None)
+    assert {one["student"] for one in simulator.attendance()} == {seats[7].user, seats[13].user}
+
+
+def test_where_every_write_fails_each_mark_may_come_again_and_few_are_tried(district: SampleDistrict) -> None:
+    simulator = _simulator(district)
+    simulator.fails_for = None
+    marks = [_mark(district, position) for position in range(1, 43, 6)]
+
+    pushed = hurried(connector_to(simulator).push(marks))
+
+    assert all(one.retry and "status 500" in (one.error or "") for one in pushed)
+    assert len(_writes(simulator)) == 3  # then it is Skyward, and not a mark
+    simulator.fails_for = ()
+    assert [one.error for one in hurried(connector_to(simulator).push(marks))] == [None] * 7
+
+
+def test_trouble_in_the_middle_leaves_each_mark_to_come_again(district: SampleDistrict) -> None:
     simulator = _simulator(district, misbehave={"500"})
     marks = [_mark(district, position) for position in (1, 7, 13, 19)]
 
-    async def often() -> list[Any]:
+    async def often() -> dict[str, Any]:
         connector = connector_to(simulator)
+        told: dict[str, Any] = {}
         for _ in range(20):
+            due = [mark for mark in marks if mark.key not in told or told[mark.key].retry]
             try:
-                return list(await connector.push(marks))
+                told |= {one.key: one for one in await connector.push(due)}
             except SourceError as exc:
                 if not exc.retry:
                     raise
-        raise AssertionError
+        return told
 
     pushed = hurried(often())
 
-    assert [one.error for one in pushed] == [None] * 4
+    assert [pushed[mark.key].error for mark in marks] == [None] * 4
     assert len(simulator.attendance()) == 4

@@ -109,6 +109,35 @@ async def test_hazard_22_co_teachers_and_students_of_two_schools_are_all_there(d
     assert len({role.org for role in user.roles}) == 2
 
 
+_TODAY = date(2026, 9, 1)  # by the clock of the services
+
+
+@pytest.mark.parametrize(
+    ("stays", "begins"),
+    [
+        ([(-300, -90), (-60, None), (30, None)], -60),  # the entry that holds, and not one that is still to come
+        ([(-60, None), (-300, -90)], -60),
+        ([(90, None), (30, 60), (-300, -90)], 30),
+        ([(-300, -200), (-150, -90)], -150),
+        ([(-150, -1), (0, None)], 0),
+    ],
+)
+async def test_of_several_entries_into_a_school_the_one_that_holds_today_counts(
+    district: SampleDistrict, stays: list[tuple[int, int | None]], begins: int
+) -> None:
+    user, days = _student(district), timedelta(days=1)
+    roles = tuple(
+        replace(user.roles[0], begins_on=_TODAY + first * days, ends_on=None if last is None else _TODAY + last * days)
+        for first, last in stays
+    )
+    district.users[district.users.index(user)] = replace(user, roles=roles)
+
+    read = records_in(await pages_of(connector_to(_simulator(district)), "user"))[_id(user)]
+
+    assert isinstance(read, User)
+    assert [role.begins_on for role in read.roles] == [_TODAY + begins * days]
+
+
 async def test_hazard_23_the_legal_name_and_the_everyday_one_are_kept_apart(district: SampleDistrict) -> None:
     user = replace(_student(district), given_name="Alexandra", preferred_given_name="Sasha")
     district.users[district.users.index(_student(district))] = user

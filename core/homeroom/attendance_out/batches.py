@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from homeroom.attendance.codes import Code, codes_at, edfi_category
+from homeroom.attendance_out.pauses import LONGEST_PAUSE, go_on
 from homeroom.records import OutgoingMark, Pushed
 from homeroom.store import Transaction, iso
 from homeroom.store.bulk import replace_on, select_in, update_each, upsert
@@ -17,7 +18,7 @@ from homeroom.store.bulk import replace_on, select_in, update_each, upsert
 BATCH = 200
 """Marks in one push at most (PowerSchool's own limit for a batch)."""
 TRIES = 8
-"""How often a mark is tried before it stands in the administrator's list."""
+"""How often a mark is tried, while others get through, before it stands in the administrator's list."""
 _FIRST_WAIT = 10.0
 _LONGEST_WAIT = 3600.0
 NO_ANSWER = "The connector gave no answer for this mark."
@@ -40,13 +41,19 @@ WHERE o.connector = ? AND o.state = 'waiting' AND (o.waiting_since <= ? OR o.wai
   AND (o.retry_at IS NULL OR o.retry_at <= ?)
   AND o.student_id NOT IN (
     SELECT e.student_id FROM outgoing_marks e WHERE e.connector = ? AND e.state = 'waiting' AND e.retry_at > ?)
+  AND o.student_id {} (
+    SELECT a.student_id FROM outgoing_marks a WHERE a.connector = ? AND a.state = 'waiting' AND a.retry_at IS NOT NULL)
 ORDER BY o.school_id, o.school_day, o.student_id, o.starts_at, o.id LIMIT ?
 """
+_DUE_FIRST, _DUE_AGAIN = _DUE.format("NOT IN"), _DUE.format("IN")
 _TOLD = ("status", "code", "minutes_late", "school_day")
 _WRITE = ("key", "mark_id", "connector", "version", "wish", "content", "held_before", "outcome", "reason", "started_at")
-_ASKED = "SELECT key, mark_id, version, wish, held_before FROM outgoing_writes WHERE outcome IS NULL AND key IN ({})"
+_ASKED = """
+SELECT key, mark_id, version, wish, held_before, answered_at FROM outgoing_writes WHERE outcome IS NULL AND key IN ({})
+"""
 _ANSWERED = ("outcome", "reason", "held_before", "held_after", "answered_at")
-_ROWS = "SELECT id, version, wish, tries, held, confirmed, sent_at FROM outgoing_marks WHERE id IN ({})"
+_ROWS = "SELECT id, version, wish, tries, waiting_since, held, confirmed, sent_at FROM outgoing_marks WHERE id IN ({})"
+_LAST_SENT = "SELECT last_sent_at FROM outgoing_queues WHERE connector = ?"
 _COUNT = """
 UPDATE outgoing_queues SET sent = sent + ?, confirmed = confirmed + ?, last_sent_at = COALESCE(?, last_sent_at)
 WHERE connector = ?
@@ -61,9 +68,21 @@ class _Row:
     version: int
     wish: str
     tries: int
+    waiting_since: str
     held: str | None
     confirmed: bool
     sent_at: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Try:
+    """A write and its answer. `counts`: the SIS took another mark since the try before, so that it is this mark's."""
+
+    mark: OutgoingMark
+    version: int
+    wish: str
+    answer: Pushed
+    counts: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +106,8 @@ def take(connector: str, until: datetime) -> Callable[[Transaction], list[Outgoi
 
     What was sent before and never answered comes first, as it was then and under the same key. Marks of one school and
     day come together, those of one student and day in one batch, and none while an earlier one of the student is still
-    to be tried again. Each is entered as a write before it goes out, and the journal says whose marks the batch holds.
+    to be tried again; those of students with one that failed come last, so that nobody else's are behind it. Each is
+    entered as a write before it goes out, and the journal says whose marks the batch holds.
     """
 
     def unit(tx: Transaction) -> list[OutgoingMark]:
@@ -97,7 +117,11 @@ def take(connector: str, until: datetime) -> Callable[[Transaction], list[Outgoi
             return sorted(again, key=_place)
         tx.write_sql(_UNCHANGED, (connector,))
         now = iso(tx.now)
-        rows = _whole_students(tx.sql(_DUE, (connector, iso(until), now, now, connector, now, BATCH + 1)))
+        asked = connector, iso(until), now, now, connector, now, connector
+        rows = tx.sql(_DUE_FIRST, (*asked, BATCH + 1))
+        if len(rows) <= BATCH:
+            rows += tx.sql(_DUE_AGAIN, (*asked, BATCH + 1 - len(rows)))
+        rows = _whole_students(rows)
         codes = {school: codes_at(tx, school, retired=True) for school in {row[17] for row in rows}}
         marks = [_outgoing(connector, row, codes[row[17]]) for row in rows]
         writes = [
@@ -115,58 +139,95 @@ def take(connector: str, until: datetime) -> Callable[[Transaction], list[Outgoi
 
 def settle(
     connector: str, marks: Sequence[OutgoingMark], answers: Mapping[str, Pushed]
-) -> Callable[[Transaction], None]:
+) -> Callable[[Transaction], str | None]:
     """A unit that keeps what became of a batch, by key; a mark without an answer is tried again.
 
-    A mark that was changed meanwhile goes on waiting, with what is now known of the SIS.
+    A mark that was changed meanwhile goes on waiting, with what is now known of the SIS. A try counts only where the
+    SIS was seen to take another mark since the one before: while it takes none, that is no mark's fault. The unit gives
+    why the SIS seems to take none at all, where it does.
     """
 
-    def unit(tx: Transaction) -> None:
+    def unit(tx: Transaction) -> str | None:
         now = iso(tx.now)
-        by_key = {mark.key: mark for mark in marks}
-        written: dict[str, tuple[int, str, Pushed, bool]] = {}
-        outcomes: list[tuple[Any, ...]] = []
-        for key, mark_id, version, wish, before in select_in(tx, _ASKED, (), list(by_key)):
-            answer = answers.get(key) or Pushed(key=key, error=NO_ANSWER, retry=True)
-            written[mark_id] = (version, wish, answer, by_key[key].overwrite)
-            known_before = before if answer.before is None else answer.before
-            outcomes.append((key, _outcome(answer), answer.error, known_before, answer.held, now))
+        tries, outcomes = _tries(tx, connector, {mark.key: mark for mark in marks}, answers)
         settled: list[tuple[Any, ...]] = []
-        for values in select_in(tx, _ROWS, (), list(written)):
+        for values in select_in(tx, _ROWS, (), list(tries)):
             row = _Row(**dict(zip(_Row.__slots__, values, strict=True)))
-            version, wish, answer, overwrite = written[row.id]
-            done = _settled(row, version, wish, answer, tx.now)
-            still = overwrite and done.state == "waiting"  # a person's word holds until it was tried to the end
-            done = replace(done, overwrite=still)
+            one = tries[row.id]
+            done = _settled(row, one, tx.now)
+            # A person's word to overwrite holds until it was tried to the end.
+            done = replace(done, overwrite=one.mark.overwrite and done.state == "waiting")
             settled.append((row.id, *(getattr(done, name) for name in _Settled.__slots__)))
         update_each(tx, "outgoing_writes", "key", _ANSWERED, outcomes)
         update_each(tx, "outgoing_marks", "id", _Settled.__slots__, settled)
         found = [outcome for _, outcome, *_ in outcomes]
         confirmed = found.count("confirmed")
-        taken = found.count("sent") + confirmed
-        tx.write_sql(_COUNT, (taken, confirmed, now if taken else None, connector))
+        has_written = any(_wrote(one.answer) for one in tries.values())
+        tx.write_sql(_COUNT, (found.count("sent") + confirmed, confirmed, now if has_written else None, connector))
+        if has_written:
+            go_on(tx, connector)
+        return _stuck(tries.values())
 
     return unit
 
 
-def _settled(row: _Row, version: int, wish: str, answer: Pushed, now: datetime) -> _Settled:
+def _tries(
+    tx: Transaction, connector: str, marks: Mapping[str, OutgoingMark], answers: Mapping[str, Pushed]
+) -> tuple[dict[str, _Try], list[tuple[Any, ...]]]:
+    """What is answered by mark, of what was asked and is not answered yet, and the rows of these writes."""
+    asked = select_in(tx, _ASKED, (), list(marks))
+    given = {key: answers.get(key) or Pushed(key=key, error=NO_ANSWER, retry=True) for key, *_ in asked}
+    has_written = any(_wrote(answer) for answer in given.values())
+    last_sent = next((row[0] for row in tx.sql(_LAST_SENT, (connector,))), None)
+    tries: dict[str, _Try] = {}
+    outcomes: list[tuple[Any, ...]] = []
+    for key, mark_id, version, wish, before, tried_at in asked:
+        answer = given[key]
+        counts = has_written or (tried_at is not None and last_sent is not None and last_sent > tried_at)
+        tries[mark_id] = _Try(mark=marks[key], version=version, wish=wish, answer=answer, counts=counts)
+        known_before = before if answer.before is None else answer.before
+        outcomes.append((key, _outcome(answer), answer.error, known_before, answer.held, iso(tx.now)))
+    return tries, outcomes
+
+
+def _wrote(answer: Pushed) -> bool:
+    """Whether the SIS took the mark now, and did not hold already what it says."""
+    stood = answer.read_back and answer.before == answer.held
+    return answer.error is None and not answer.differs and not stood
+
+
+def _stuck(tries: Iterable[_Try]) -> str | None:
+    """Why the SIS takes nothing, where several students' marks were tried and none of the tries counts."""
+    failed = [one for one in tries if not one.counts and one.answer.error is not None and one.answer.retry]
+    if len({one.mark.student for one in failed}) < 2:  # noqa: PLR2004 - one may be at fault itself
+        return None
+    reasons = {str(one.answer.error) for one in failed}
+    return reasons.pop() if len(reasons) == 1 else "The SIS took none of the marks that were written last."
+
+
+def _settled(row: _Row, one: _Try, now: datetime) -> _Settled:
     """What the row says after the answer for one of its versions."""
-    latest = row.version == version or row.wish == wish
+    answer = one.answer
+    latest = row.version == one.version or row.wish == one.wish
     if answer.error is None and not answer.differs:
         state = "sent" if latest else "waiting"
         confirmed = answer.read_back
-        return _Settled(state=state, sent_wish=wish, held=answer.held, confirmed=confirmed, sent_at=iso(now))
+        return _Settled(state=state, sent_wish=one.wish, held=answer.held, confirmed=confirmed, sent_at=iso(now))
     waiting = _Settled(state="waiting", held=row.held, confirmed=row.confirmed, sent_at=row.sent_at)
     if answer.differs:
         return replace(waiting, state="differs" if latest else "waiting", theirs=answer.held)
     if not answer.retry:  # where there is a newer wish already, it may do better at once
         tries = row.tries + 1 if latest else 0
         return replace(waiting, state="failed" if latest else "waiting", tries=tries, error=answer.error)
-    tries = row.tries + 1
+    tries = row.tries + one.counts
     if latest and tries >= TRIES:
         return replace(waiting, state="failed", tries=tries, error=answer.error)
-    wait = timedelta(seconds=min(_FIRST_WAIT * 2 ** (tries - 1), _LONGEST_WAIT))
-    return replace(waiting, tries=tries, retry_at=iso(now + wait), error=answer.error)
+    if one.counts:
+        seconds = min(_FIRST_WAIT * 2 ** (tries - 1), _LONGEST_WAIT)
+    else:  # half as long again as it has waited: more and more seldom
+        waited = (now - datetime.fromisoformat(row.waiting_since)).total_seconds()
+        seconds = min(max(waited / 2, _FIRST_WAIT), LONGEST_PAUSE)
+    return replace(waiting, tries=tries, retry_at=iso(now + timedelta(seconds=seconds)), error=answer.error)
 
 
 def _outcome(answer: Pushed) -> str:

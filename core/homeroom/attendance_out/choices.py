@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from homeroom.attendance_out.drain import go_on
+from homeroom.attendance_out.pauses import go_on
 from homeroom.store import Refused, Transaction, conflict, iso, not_found
 from homeroom.store import models as m
 

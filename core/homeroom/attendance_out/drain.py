@@ -9,21 +9,12 @@ from datetime import datetime, timedelta
 import structlog
 
 from homeroom.attendance_out.batches import settle, take
-from homeroom.attendance_out.queue import cursor_of
 from homeroom.records import OutgoingMark, Pushed, SisConnector, SourceError
-from homeroom.store import Connection, Store, Transaction, iso, now_utc
+from homeroom.store import Connection, Store, iso, now_utc
 
 log = structlog.get_logger("homeroom.attendance_out")
 
 PUSH_SECONDS = 600.0  # for one batch; a connector's own requests end long before
-_FIRST_PAUSE = 5.0
-_LONGEST_PAUSE = 900.0
-_LONGEST_ASKED = 6 * 3600.0  # a SIS that asks for more is asked again all the same
-
-_PAUSE = "UPDATE cursors SET failures = failures + 1, error = ?, retry_at = ? WHERE consumer = ?"
-_GO_ON = """
-UPDATE cursors SET failures = 0, error = NULL, retry_at = NULL WHERE consumer = ?
-"""
 # A mark that has waited since a moment to come was queued while the clock was wrong, and waits no longer for that.
 _WORK = """
 SELECT 1 FROM outgoing_writes WHERE connector = ? AND outcome IS NULL UNION ALL
@@ -57,32 +48,14 @@ async def drain(
         answers, trouble = await _push(name, connector, batch)
         answered = {answer.key: answer for answer in answers}
         told = [mark for mark in batch if mark.key in answered] if trouble is not None else batch
-        if told:
-            await store.write(settle(name, told, answered))
+        stuck = await store.write(settle(name, told, answered)) if told else None
+        if trouble is None and stuck is not None:
+            trouble = SourceError(stuck, retry=True)
         if trouble is not None:
             raise trouble
         if between is not None and not await between():
             break
     return await store.read(lambda c: _next(c, name, now, delay))
-
-
-async def pause(store: Store, name: str, trouble: SourceError) -> None:
-    """Let a connector's queue stand still for as long as its SIS asked, else a little longer after each failure."""
-    log.warning("attendance_out_paused", connector=name, error=str(trouble))
-
-    def unit(tx: Transaction) -> None:
-        rows = tx.sql("SELECT failures FROM cursors WHERE consumer = ?", (cursor_of(name),))
-        wait = min(_FIRST_PAUSE * 2.0 ** min(rows[0][0], 10), _LONGEST_PAUSE)
-        if trouble.retry_after is not None:
-            wait = min(max(trouble.retry_after, 0.0), _LONGEST_ASKED)
-        tx.write_sql(_PAUSE, (str(trouble), iso(tx.now + timedelta(seconds=wait)), cursor_of(name)))
-
-    await store.write(unit)
-
-
-def go_on(tx: Transaction, name: str) -> None:
-    """End a pause: the SIS has answered, or a person wants it tried now."""
-    tx.write_sql(_GO_ON, (cursor_of(name),))
 
 
 def _next(connection: Connection, name: str, now: datetime, delay: timedelta) -> datetime | None:

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from homeroom.attendance_out.drain import drain, go_on, pause
+from homeroom.attendance_out.drain import drain
+from homeroom.attendance_out.pauses import go_on, pause
 from homeroom.attendance_out.queue import begin, cursor_of, follow
 from homeroom.live.tail import Tail
 from homeroom.records import SisConnector, SourceError

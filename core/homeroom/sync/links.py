@@ -138,7 +138,8 @@ def _plan_roles(
         if role is None and name in ADMINISTRATORS and org_id in schools:
             role = "school_admin"
         if role is not None:
-            wanted.setdefault((role, org_id), (primary, begins_on or None, ends_on or None))
+            told = primary, begins_on or None, ends_on or None
+            wanted[role, org_id] = _joined(wanted.get((role, org_id), told), told)
     for key in _taken_away(subject, orgs) - now.keys():
         wanted.pop(key, None)
     for key, values in wanted.items():
@@ -149,6 +150,17 @@ def _plan_roles(
     if links.roles_set or links.roles_gone:
         before = sorted(role for role, _ in now)
         links.fields["roles"] = (before, sorted(role for role, _ in wanted))
+
+
+def _joined(known: tuple[Any, ...], more: tuple[Any, ...]) -> tuple[Any, ...]:
+    """One role of two at one school: from the earlier beginning to the later end.
+
+    It is not chosen by today: what a source says again unchanged is not looked at again, when the one has ended and the
+    other begun.
+    """
+    begins_on = None if None in (known[1], more[1]) else min(known[1], more[1])
+    ends_on = None if None in (known[2], more[2]) else max(known[2], more[2])
+    return known[0] or more[0], begins_on, ends_on
 
 
 def _taken_away(subject: Subject, orgs: Mapping[str, str]) -> set[tuple[str, str]]:

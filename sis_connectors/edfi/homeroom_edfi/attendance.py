@@ -26,6 +26,8 @@ _REFUSED = {
     403: "the key may not write attendance events; ask your Ed-Fi host to add it to the claim set",
     409: "the ODS does not know the student, or that they are in this section or school on that day",
 }
+_CONCERNS_ALL = (401, 404, 405, 429, 503, 509)
+_GIVE_UP = 3  # writes that might succeed later and failed one after another
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,36 +86,60 @@ class Attendance:
         for mark in marks:
             slots[self._slot(mark)].append(mark)
         told: dict[Slot, Pushed] = {}
-        written: list[Slot] = []
+        written: dict[Slot, Pushed] = {}
+        write, failed = Pushed(key=""), 0
         for slot, some in slots.items():
             last, events = some[-1], before.get(slot, [])
-            answer = self._judge(some, _held(events)) or await self._write(last, events, self._wanted(last))
-            written += [slot] if answer is None else []
-            told[slot] = answer or Pushed(key=last.key, before=_held(events))
+            answer = self._judge(some, events)
+            if answer is not None:
+                told[slot] = answer
+                continue
+            if failed < _GIVE_UP:  # where one after the other failed, the rest would too
+                write = await self._write(last, events, self._wanted(last))
+                failed = failed + 1 if write.retry else 0
+            written[slot] = replace(write, before=_held(events))
         if written:
-            after = await self._events(school, day)
-            for slot in written:
-                told[slot] = self._read_back(slots[slot][-1], told[slot], _held(after.get(slot, [])))
+            after = await self._after(school, day)
+            told |= {slot: self._read_back(slots[slot][-1], one, after) for slot, one in written.items()}
         return [replace(told[self._slot(mark)], key=mark.key) for mark in marks]
 
-    def _judge(self, marks: Sequence[OutgoingMark], held: str | None) -> Pushed | None:
+    def _judge(self, marks: Sequence[OutgoingMark], events: Sequence[_Event]) -> Pushed | None:
         """The answer for the marks of one slot where nothing is to be written, None where something is."""
-        last = marks[-1]
-        if held == self._wanted(last):
+        last, held = marks[-1], _held(events)
+        wanted = self._wanted(last)
+        if held == wanted:
             return Pushed(key=last.key, read_back=True, held=held, before=held)
         known = [mark for mark in marks if mark.held is not None] or marks
         overtaken = {self._wanted(mark) for mark in marks[:-1]}  # what they may have left, had they arrived before
-        if held in {mark.held for mark in known} | overtaken or any(mark.overwrite for mark in marks):
+        rest = _held([event for event in events if event.category != wanted])  # beside a write that was done by half
+        if {held, rest} & ({mark.held for mark in known} | overtaken) or any(mark.overwrite for mark in marks):
             return None
         return Pushed(key=last.key, held=held, before=held, differs=True)
 
-    def _read_back(self, mark: OutgoingMark, sent: Pushed, held: str | None) -> Pushed:
-        if held == self._wanted(mark):
-            return Pushed(key=mark.key, read_back=True, held=held, before=sent.before)
-        return Pushed(key=mark.key, error="the ODS does not hold what was written", retry=True, held=held)
+    async def _after(self, school: str, day: date) -> dict[Slot, list[_Event]] | None:
+        """The events of one school day after the writing; None where they cannot be read."""
+        try:
+            return await self._events(school, day)
+        except SourceError:
+            return None
 
-    async def _write(self, mark: OutgoingMark, events: Sequence[_Event], wanted: str | None) -> Pushed | None:
-        """Write the new event, then delete the others; gives what went wrong."""
+    def _read_back(self, mark: OutgoingMark, sent: Pushed, after: Mapping[Slot, Sequence[_Event]] | None) -> Pushed:
+        """The answer for a mark that was to be written, once the events were read again."""
+        held = None if after is None else _held(after.get(self._slot(mark), []))
+        if after is not None and held == self._wanted(mark):
+            return Pushed(key=mark.key, read_back=True, held=held, before=sent.before)
+        if sent.error is not None:
+            return replace(sent, held=held)
+        error = "the ODS does not hold what was written"
+        if after is None:
+            error = "nobody knows whether the ODS has written it"
+        return replace(sent, error=error, retry=True, held=held)
+
+    async def _write(self, mark: OutgoingMark, events: Sequence[_Event], wanted: str | None) -> Pushed:
+        """Write the new event, then delete the others; gives what went wrong with this one.
+
+        Raises SourceError where no other mark would fare better.
+        """
         path = self._client.path(self._resource)
         try:
             if wanted is not None and wanted not in {event.category for event in events}:
@@ -122,13 +148,18 @@ class Attendance:
             for event in events:
                 if event.category != wanted:
                     await self._client.http.request("DELETE", f"{path}/{event.id}", accept=(404,))
-        except VendorError as exc:
-            if exc.signing_in or exc.status not in _REFUSED:
-                raise
-            return Pushed(key=mark.key, error=_REFUSED[exc.status])
         except _Unknown as exc:
             return Pushed(key=mark.key, error=str(exc))
-        return None
+        except VendorError as exc:
+            if exc.signing_in or exc.status in _CONCERNS_ALL:
+                raise
+            error = str(exc) if exc.retry else f"the ODS refused the event (status {exc.status})"
+            return Pushed(key=mark.key, error=_REFUSED.get(exc.status, error), retry=exc.retry)
+        except SourceError as exc:
+            if not exc.retry:
+                raise
+            return Pushed(key=mark.key, error=str(exc), retry=True)
+        return Pushed(key=mark.key)
 
     async def _body(self, mark: OutgoingMark, category: str) -> dict[str, Any]:
         body: dict[str, Any] = {

@@ -74,6 +74,11 @@ class Client:
                 return int(reply.data[name])
         return None
 
+    async def knows(self, resource: str) -> bool:
+        """Whether the ODS has a resource of this name at all, whether we may read it or not."""
+        reply = await self.http.get(self.path(resource), {"limit": 1}, accept=(403, 404))
+        return reply.status != 404  # noqa: PLR2004 - not found
+
     async def may_read(self, resource: str) -> bool:
         """Whether the key's claims cover a resource."""
         try:

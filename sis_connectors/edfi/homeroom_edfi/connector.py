@@ -15,7 +15,9 @@ from homeroom_edfi.settings import EdFiSettings
 
 Reading = Callable[[dict[str, Any]], Record]
 
-_ASSOCIATIONS = ("studentSchoolAssociations", "staffSchoolAssociations", "studentContactAssociations")
+_CONTACTS = ("contacts", "studentContactAssociations")
+_PARENTS = ("parents", "studentParentAssociations")
+_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
 _SEATS: tuple[keys.Kind, ...] = ("student", "staff")
 
 
@@ -49,6 +51,7 @@ class Connector:
 
     def __init__(self, settings: EdFiSettings, services: Services) -> None:
         self.settings = settings
+        self._services = services
         self.client = Client(settings, services)
         self._feed = Feed(self.client, services)
         self._attendance = Attendance(settings, self.client)
@@ -70,7 +73,8 @@ class Connector:
     async def check(self) -> Sequence[Finding]:
         """Try the key, every resource that is read, and every category that attendance is sent with."""
         try:
-            findings = [_not_permitted(one) for one in _resources() if not await self.client.may_read(one)]
+            resources = _resources(await self._contacts())
+            findings = [_not_permitted(one) for one in resources if not await self.client.may_read(one)]
             if self.attendance_out == "api":
                 findings += await self._attendance.check()
             if await self.client.newest_change() is None:
@@ -143,25 +147,37 @@ class Connector:
                 }
                 return [_Source("sections", lambda row: reading.section(row, offerings))]
             case "user":
-                people = await self._people()
+                contacts, associations = await self._contacts()
+                people = await self._people(associations)
                 return [
                     _Source("students", lambda row: people.user("student", row)),
                     _Source("staffs", lambda row: people.user("staff", row)),
-                    _Source("contacts", lambda row: people.user("contact", row)),
+                    _Source(contacts, lambda row: people.user("contact", row)),
                 ]
             case _:
                 return _seats(since, self._later)
 
-    async def _people(self) -> reading.People:
-        people = reading.People()
-        async for row in self.client.all("studentSchoolAssociations"):
-            people.at_school(row, self._later)
-        async for row in self.client.all("staffSchoolAssociations"):
-            people.works_at(row)
-        async for row in self.client.all("studentContactAssociations"):
-            people.cares_for(row)
-        async for row in self.client.all("studentEducationOrganizationAssociations"):
-            people.is_reached_at(row)
+    async def _contacts(self) -> tuple[str, str]:
+        """What contacts and their associations are called: up to data standard 4 they are parents."""
+        return _CONTACTS if await self.client.knows(_CONTACTS[0]) else _PARENTS
+
+    async def _people(self, contacts: str) -> reading.People:
+        """What hangs on people. Raises SourceError for a row that cannot be read: somebody would lose a school."""
+        people = reading.People(today=self._services.today())
+        takings: list[tuple[str, Callable[[dict[str, Any]], None]]] = [
+            ("studentSchoolAssociations", lambda row: people.at_school(row, self._later)),
+            ("staffSchoolAssociations", people.works_at),
+            (contacts, people.cares_for),
+            ("studentEducationOrganizationAssociations", people.is_reached_at),
+        ]
+        for resource, take in takings:
+            number = 0
+            async for row in self.client.all(resource):
+                number += 1
+                try:
+                    take(row)
+                except _UNREADABLE as exc:
+                    raise SourceError(f"{resource}, row {number} cannot be read: {_why(exc)[0]}") from None
         return people
 
 
@@ -210,19 +226,25 @@ def _page(
         where = f"{source.resource}, row {offset + position + 1}"
         try:
             records.append(source.reading(row))
-        except (KeyError, TypeError, ValueError, AttributeError) as exc:
-            name = str(exc.args[0]) if isinstance(exc, KeyError) else None
-            reason = f"{name} is missing" if name else "a value is not of the kind that Ed-Fi prescribes"
+        except _UNREADABLE as exc:
+            reason, name = _why(exc)
             errors.append(RowError(noun=noun, where=where, reason=reason, field=name))
         else:
             places.append(where)
     return Page(records=records, places=places, errors=errors, cursor=cursor, total=total, whole=whole)
 
 
-def _resources() -> list[str]:
+def _why(exc: Exception) -> tuple[str, str | None]:
+    """What is wrong with a row that is not as Ed-Fi prescribes, and the name of the value at fault, if known."""
+    name = str(exc.args[0]) if isinstance(exc, KeyError) else None
+    return f"{name} is missing" if name else "a value is not of the kind that Ed-Fi prescribes", name
+
+
+def _resources(contacts: Sequence[str]) -> list[str]:
     return [
         *("localEducationAgencies", "schools", "sessions", "courses", "courseOfferings", "sections"),
-        *("students", "staffs", "contacts", *_ASSOCIATIONS, "studentEducationOrganizationAssociations"),
+        *("students", "staffs", *contacts, "studentSchoolAssociations", "staffSchoolAssociations"),
+        "studentEducationOrganizationAssociations",
         *("studentSectionAssociations", "staffSectionAssociations"),
     ]
 

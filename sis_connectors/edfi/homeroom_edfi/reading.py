@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
-from homeroom import AcademicSession, Class, Course, Enrollment, Org, User, UserRole
+from homeroom import AcademicSession, Class, Course, Enrollment, Org, User, UserRole, facts_of
 from homeroom_edfi import keys
 
 Row = Mapping[str, Any]
@@ -134,10 +134,11 @@ def deleted_seat(kind: keys.Kind, key: Row) -> Enrollment:
     )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class People:
-    """What hangs on people in resources of its own, gathered before they are read."""
+    """What hangs on people in resources of its own, gathered before they are read; `today` is the district's day."""
 
+    today: date
     roles: dict[str, list[UserRole]] = field(default_factory=dict)
     grades: dict[str, str] = field(default_factory=dict)
     agents: dict[str, list[str]] = field(default_factory=dict)
@@ -154,9 +155,9 @@ class People:
             begins_on=day(row["entryDate"]),
             ends_on=day(ends) + timedelta(days=later) if ends else None,
         )
-        self._role(person, role)
+        is_kept = self._role(person, role)
         grade = keys.code_value(row.get("entryGradeLevelDescriptor", ""))
-        if grade and not ends:
+        if grade and is_kept and (role.ends_on is None or role.ends_on > self.today):
             self.grades[person] = GRADES.get(grade, grade)
 
     def works_at(self, row: Row) -> None:
@@ -169,7 +170,8 @@ class People:
         if row.get("legalGuardian") is False and not row.get("livesWith"):
             return
         student = keys.person("student", row["studentReference"]["studentUniqueId"])
-        contact = keys.person("contact", row["contactReference"]["contactUniqueId"])
+        reference = row["contactReference" if "contactReference" in row else "parentReference"]
+        contact = keys.person("contact", _unique_id("contact", reference))
         self.agents.setdefault(student, []).append(contact)
         for role in self.roles.get(student, ()):
             self._role(contact, UserRole(role="guardian", org=role.org, primary=role.primary))
@@ -180,18 +182,32 @@ class People:
         if address:
             self.emails[keys.person("student", row["studentReference"]["studentUniqueId"])] = address
 
-    def _role(self, person: str, role: UserRole) -> None:
-        """Keep one role per school: the one that lasts longest."""
+    def _role(self, person: str, role: UserRole) -> bool:
+        """Keep one role per school: the one that holds today, else the next to come, else the last. Says if it is."""
         held = self.roles.setdefault(person, [])
         same = next((one for one in held if (one.role, one.org) == (role.role, role.org)), None)
         if same is None:
             held.append(role)
-        elif (role.ends_on or date.max) > (same.ends_on or date.max):
-            held[held.index(same)] = role
+            return True
+        if self._nearness(role) <= self._nearness(same):
+            return False
+        held[held.index(same)] = role
+        return True
+
+    def _nearness(self, role: UserRole) -> tuple[int, int]:
+        """Greater for the role that says more of today."""
+        begins = role.begins_on or date.min
+        if begins > self.today:
+            return 1, -begins.toordinal()
+        has_ended = role.ends_on is not None and role.ends_on <= self.today
+        return 0 if has_ended else 2, begins.toordinal()
 
     def user(self, kind: keys.Kind, row: Row) -> User:
         """A person with all that is known of them."""
-        sourced_id = keys.person(kind, row[f"{kind}UniqueId"])
+        unique_id = _unique_id(kind, row)
+        sourced_id = keys.person(kind, unique_id)
+        born = row.get("birthDate") if kind == "student" else None
+        is_silent = kind == "student" and not born  # a profile may keep birth dates from us
         grade = self.grades.get(sourced_id)
         return User(
             sourced_id=sourced_id,
@@ -203,12 +219,22 @@ class People:
             roles=tuple(self.roles.get(sourced_id, ())),
             agents=tuple(self.agents.get(sourced_id, ())),
             grades=(grade,) if grade else (),
-            identifier=str(row[f"{kind}UniqueId"]) if kind != "contact" else None,
+            identifier=str(unique_id) if kind != "contact" else None,
             email=self.emails.get(sourced_id) or _first(row.get("electronicMails"), "electronicMailAddress"),
             sms=_first([one for one in row.get("telephones") or () if one.get("textMessageCapabilityIndicator")]),
             phone=_first(row.get("telephones")),
-            birth_date=day(row["birthDate"]) if kind == "student" else None,
+            birth_date=day(born) if born else None,
+            only=_BUT_BIRTHS if is_silent else None,
         )
+
+
+_BUT_BIRTHS = tuple(name for name in facts_of(User) if name != "birth_date")
+
+
+def _unique_id(kind: keys.Kind, row: Row) -> Any:
+    """A person's unique id; contacts were called parents up to data standard 4."""
+    is_parent = kind == "contact" and "contactUniqueId" not in row
+    return row["parentUniqueId" if is_parent else f"{kind}UniqueId"]
 
 
 def day(text: str) -> date:

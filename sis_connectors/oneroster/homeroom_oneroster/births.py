@@ -28,8 +28,8 @@ class Births:
 
     def read(self, rows: Sequence[Any]) -> None:
         """Keep what rows of `demographics` say."""
-        days = [(row["sourcedId"], _day(row)) for row in rows if isinstance(row, dict) and _is_named(row)]
-        told = [(person, day) for person, day in days if day is not None]
+        found = [JsonRow(row, "") for row in rows if isinstance(row, dict)]
+        told = [(row.id, day) for row in found if row.id is not None and (day := _day(row)) is not None]
         self._db.executemany("INSERT OR REPLACE INTO births VALUES (?, ?)", told)
 
     def take(self, people: Sequence[str]) -> dict[str, Birth]:
@@ -57,15 +57,10 @@ class Births:
         return Birth(told=False) if day == _UNREADABLE else Birth(day=date.fromisoformat(day))
 
 
-def _is_named(row: dict[str, Any]) -> bool:
-    return isinstance(row.get("sourcedId"), str)
-
-
-def _day(row: dict[str, Any]) -> str | None:
+def _day(row: JsonRow) -> str | None:
     """The birth date as text; None when the row has none, or has ended."""
-    facts = JsonRow(row, "")
     try:
-        day = facts.day("birthDate")
-        return day.isoformat() if day is not None and facts.status() == "active" else None
+        day = row.day("birthDate")
+        return day.isoformat() if day is not None and row.status() == "active" else None
     except BadField:
         return _UNREADABLE

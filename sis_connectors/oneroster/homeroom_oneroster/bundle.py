@@ -165,7 +165,7 @@ def _manifest(source: Path, member: str) -> tuple[Literal["1.1", "1.2"], dict[st
         raise SourceError(f"manifest.csv: oneroster.version is {version[:20]!r}; versions 1.1 and 1.2 can be read")
     modes: dict[str, Mode] = {}
     for name in FILES:
-        mode = values.get(f"file.{name}".casefold(), "absent").casefold()
+        mode = values.get(f"file.{name}".casefold(), "").casefold() or "absent"
         if mode not in ("bulk", "delta", "absent"):
             raise SourceError(f"manifest.csv: file.{name} is {mode[:20]!r}; it must be bulk, delta or absent")
         modes[name] = cast("Mode", mode)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 _TRUE = ("true", "1", "yes")
 _FALSE = ("false", "0", "no")
@@ -18,6 +19,8 @@ _REFERENCES = {
     "userSourcedId": "user",
 }
 _LISTS = {"agentSourcedIds": "agents", "orgSourcedIds": "orgs", "termSourcedIds": "terms"}
+_IN_1_1 = {"birthDate": "birthdate"}
+"""What REST calls a column in 1.1, where it is not as in 1.2."""
 _JSON = {
     **_REFERENCES,
     **_LISTS,
@@ -70,24 +73,20 @@ class Facts(ABC):
         raise BadField(self.named(column), "this is neither true nor false")
 
     def day(self, column: str, *, later: int = 0) -> date | None:
-        """A date, `later` days on; a time of day after it is left out. Raises BadField for anything else."""
+        """A date, `later` days on; a time of day after it is left out. Raises BadField for anything else.
+
+        The first day that programs know (0001-01-01) stands for none; the last one stays what it is.
+        """
         value = self.text(column)
         if value is None:
             return None
         try:
             told = date.fromisoformat(value[:10] if value[10:11] in ("", "T", " ") else value)
-            return told + timedelta(days=later) if later else told
-        except (ValueError, OverflowError):
+        except ValueError:
             raise BadField(self.named(column), "this is not a date (YYYY-MM-DD)") from None
-
-    def number(self, column: str) -> int | None:
-        """A whole number. Raises BadField for anything else."""
-        value = self.text(column)
-        if value is None:
+        if told == date.min:
             return None
-        if not (value.isascii() and value.isdecimal() and len(value) <= 9):  # noqa: PLR2004 - fits every database
-            raise BadField(self.named(column), "this is not a whole number")
-        return int(value)
+        return min(told, date.max - timedelta(days=later)) + timedelta(days=later)
 
     def moment(self, column: str) -> datetime | None:
         """A moment in UTC; None also for what is not one, since nothing but the order of changes hangs on it."""
@@ -124,8 +123,10 @@ class JsonRow(Facts):
     @property
     def id(self) -> str | None:
         """The row's `sourcedId` where it has a usable one."""
-        value = self._row.get("sourcedId")
-        return value.strip() or None if isinstance(value, str) else None
+        try:
+            return self.text("sourcedId")
+        except BadField:
+            return None
 
     def has(self, name: str) -> bool:
         """Whether the object has this property at all, by its name in JSON, with a value."""
@@ -142,10 +143,10 @@ class JsonRow(Facts):
         """The value without surrounding blanks; None when it is empty or absent. Raises BadField for an object."""
         name = _JSON.get(column, column)
         value = self._row.get(name)
-        if value is None:  # most columns of most rows
-            return None
+        if value is None and column in _IN_1_1:
+            value = self._row.get(_IN_1_1[column])
         if isinstance(value, dict) and column in _REFERENCES:
-            value = value.get("sourcedId")
+            value = _referred(value)
         if isinstance(value, str):
             return value.strip() or None
         if value is None:
@@ -153,7 +154,7 @@ class JsonRow(Facts):
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, int | float):
-            return str(value)
+            return str(int(value) if value == value // 1 else value)
         raise BadField(name, "this is not text")
 
     def listed(self, column: str) -> tuple[str, ...]:
@@ -164,7 +165,18 @@ class JsonRow(Facts):
             return ()
         if isinstance(value, str):
             return tuple(part for part in (one.strip() for one in value.split(",")) if part)
+        if isinstance(value, dict):  # some write a list of one as the thing itself
+            value = [value]
         if not isinstance(value, list):
             raise BadField(name, "this is not a list")
-        texts = (one.get("sourcedId") if isinstance(one, dict) else one for one in value)
+        texts = (_referred(one) if isinstance(one, dict) else one for one in value)
         return tuple(str(text).strip() for text in texts if text not in (None, ""))
+
+
+def _referred(reference: Mapping[str, Any]) -> Any:
+    """The id that a reference names: its own, else the last part of its address, which may be relative."""
+    named = reference.get("sourcedId")
+    href = reference.get("href")
+    if named in (None, "") and isinstance(href, str):
+        return unquote(href.partition("?")[0].rstrip("/").rpartition("/")[2])
+    return named

@@ -62,6 +62,8 @@ _READING: dict[Noun, rows.Reading] = {
 _REFUSED = (400, 422)
 _UNTOLD = Birth(told=False)
 _NOT_OURS = (401, 403, 404)
+_NOT_SHARED = (403, 404)
+_MAY_LACK: tuple[Noun, ...] = ("academicSession", "course")  # what a provider may keep from us; `check` says so
 
 
 class RestConnector:
@@ -115,7 +117,10 @@ class RestConnector:
         return await findings(self)
 
     async def pull(self, pull: Pull) -> AsyncIterator[Page]:
-        """Read one noun page by page. Raises SourceError when the server cannot be read."""
+        """Read one noun page by page. Raises SourceError when the server cannot be read.
+
+        Of terms or courses that are not shared with us nothing is told, and the rest goes on.
+        """
         births: Births | None = None
         try:
             since = await self._by_its_clock(pull.since)
@@ -133,6 +138,9 @@ class RestConnector:
                     place = place.next(place.position, filtered=asking.filtered)
                     yield replace(page, cursor=place.text())
         except VendorError as exc:
+            if pull.cursor is None and pull.noun in _MAY_LACK and exc.status in _NOT_SHARED and not exc.signing_in:
+                yield Page(records=(), delta=True)  # nobody told us of them: they are not gone
+                return
             raise _named(exc, self.path(COLLECTIONS[pull.noun])) from None
         finally:
             if births is not None:
@@ -159,7 +167,8 @@ class RestConnector:
             else:
                 self._wish = replace(one, filtered=False)
                 self._knows_the_time = True
-                return answer_of(reply, collection), one
+                answer = answer_of(reply, collection)
+                return replace(answer, full=len(answer.rows) >= one.limit), one
         assert refused is not None  # noqa: S101 - there is at least one wish
         raise refused
 
@@ -189,7 +198,7 @@ class RestConnector:
             if not isinstance(raw, dict):
                 errors.append(RowError(noun=noun, where=where, reason="this is not an object"))
                 continue
-            birth = known.get(str(raw.get("sourcedId")), _UNTOLD)
+            birth = known.get(JsonRow(raw, where).id or "", _UNTOLD)
             row = JsonRow(self.prepare(noun, raw), where)
             try:
                 record, problems = _record(noun, row, birth, self._later)
@@ -257,7 +266,7 @@ class _Asking:
 
 
 def _ids(found: Sequence[Any]) -> list[str]:
-    return [str(row["sourcedId"]) for row in found if isinstance(row, dict) and row.get("sourcedId")]
+    return [known for row in found if isinstance(row, dict) and (known := JsonRow(row, "").id)]
 
 
 def _record(noun: Noun, row: JsonRow, birth: Birth, later: int) -> tuple[Record, Sequence[BadField]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date
 from typing import Any, cast
@@ -26,6 +27,16 @@ ROLES = (
 )
 _ROLES = {name.casefold(): name for name in ROLES}
 
+_KINDS = {
+    name.casefold(): name
+    for name in (
+        *("department", "school", "district", "local", "state", "national"),
+        *("gradingPeriod", "semester", "schoolYear", "term"),
+        *("homeroom", "scheduled"),
+    )
+}
+_YEAR = re.compile(r"(?:\d{4}\s*[-/]\s*)?(\d{4})", re.ASCII)
+
 USER_FIELDS = facts_of(User)
 
 Reading = Callable[[Facts, int], Record]
@@ -39,7 +50,7 @@ def org(row: Facts, _later: int) -> Org:
     return Org(
         sourced_id=row.needed("sourcedId"),
         name=row.needed("name"),
-        kind=row.needed("type"),
+        kind=_kind(row.needed("type")),
         identifier=row.text("identifier"),
         parent=row.text("parentSourcedId"),
         modified=row.moment("dateLastModified"),
@@ -59,10 +70,10 @@ def academic_session(row: Facts, later: int) -> AcademicSession:
     return AcademicSession(
         sourced_id=row.needed("sourcedId"),
         title=row.needed("title"),
-        kind=row.needed("type"),
+        kind=_kind(row.needed("type")),
         begins_on=begins_on,
         ends_on=ends_on,
-        school_year=row.number("schoolYear"),
+        school_year=_year(row.text("schoolYear")),
         parent=row.text("parentSourcedId"),
         modified=row.moment("dateLastModified"),
     )
@@ -90,9 +101,9 @@ def class_(row: Facts, _later: int) -> Class:
         title=row.needed("title"),
         school=row.needed("schoolSourcedId"),
         course=row.text("courseSourcedId"),
-        terms=row.listed("termSourcedIds"),
+        terms=row.listed("termSourcedIds") or row.listed("termSourcedId"),  # as some write it in 1.1
         code=row.text("classCode"),
-        kind=row.text("classType") or "scheduled",
+        kind=_kind(row.text("classType") or "scheduled"),
         periods=row.listed("periods"),
         modified=row.moment("dateLastModified"),
     )
@@ -162,6 +173,17 @@ def user(row: Facts, *, with_agents: bool = True, **beside: Any) -> User:
         modified=row.moment("dateLastModified"),
         **beside,
     )
+
+
+def _kind(value: str) -> str:
+    """The type in OneRoster's spelling ("School Year" and "schoolyear" are schoolYear); a vendor's own as it is."""
+    return _KINDS.get("".join(filter(str.isalnum, value)).casefold(), value)
+
+
+def _year(value: str | None) -> int | None:
+    """The year in which a school year ends, the second one of "2026-2027"; None where that cannot be told."""
+    found = _YEAR.fullmatch(value or "")
+    return int(found[1]) if found else None
 
 
 def role_name(row: Facts) -> str:

@@ -46,24 +46,28 @@ class Row(Facts):
 
 
 class Table:
-    """A CSV file that is being read; `columns` holds each column's place by its folded name."""
+    """A CSV file that is being read; `columns` holds each column's place by its folded name, the first of two alike.
+
+    Spreadsheets put commas behind the last column, and lines of commas below the last row: neither means anything.
+    """
 
     def __init__(self, raw: IO[bytes], name: str) -> None:
         self.name = name
         self._lines = _Lines(raw, name)
         self._reader = csv.reader(self._lines, strict=True)
-        self.columns = self._header()
+        header = self._header()
+        self._width = len(header)
+        self.columns = {name: position for position, name in reversed(list(enumerate(header))) if name}
+        self._needed = 1 + max(self.columns.values(), default=-1)
 
-    def _header(self) -> dict[str, int]:
+    def _header(self) -> list[str]:
         try:
-            header = next(self._reader, [])
+            return [column.strip().casefold() for column in next(self._reader, [])]
         except csv.Error as exc:
             raise unreadable(self.name, exc) from None
-        return {column.strip().casefold(): position for position, column in enumerate(header)}
 
     def __iter__(self) -> Iterator[Row | BadRow]:
         """Every row, good or bad, in the order of the file."""
-        width = len(self.columns)
         while True:
             first = self._lines.number + 1
             try:
@@ -78,11 +82,11 @@ class Table:
             if self._lines.bad:
                 yield from self._lines.taken()
                 first = self._lines.number
-            if not values:
+            if not any(map(str.strip, values)):
                 continue
             where = f"{self.name}:{first}"
-            if len(values) != width:
-                reason = f"it has {len(values)} fields where the header has {width}"
+            if len(values) < self._needed or any(map(str.strip, values[self._width :])):
+                reason = f"it has {len(values)} fields where the header has {self._width}"
                 yield BadRow(where, reason, values[0].strip() if self._begins_with_id else None)
             elif "\x00" in "".join(values):
                 yield BadRow(where, "it holds a NUL character", None)

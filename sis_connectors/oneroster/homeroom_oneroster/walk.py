@@ -28,12 +28,14 @@ _UNORDERED = "the system gives its rows in another order each time, so nobody ca
 class Answer:
     """What one request brought: `more` when it names a next page, `total` and `revision` where the server tells them.
 
-    `revision` is of what the server lets us see (ClassLink's x-perm-rev).
+    `full` says that as many rows came as were asked for. `revision` is of what the server lets us see (ClassLink's
+    x-perm-rev).
     """
 
     rows: Sequence[Any] = field(repr=False)
     total: int | None = None
     more: bool = False
+    full: bool = False
     revision: str | None = None
 
 
@@ -124,8 +126,8 @@ async def walk(ask: Ask, position: Position) -> AsyncIterator[Sheet]:
 def mark(row: Any) -> str:
     """What a row is told from others by: its id, or for a row that has none, all of it, digested."""
     sourced_id = row.get("sourcedId") if isinstance(row, Mapping) else None
-    if isinstance(sourced_id, str) and sourced_id:
-        return sourced_id
+    if isinstance(sourced_id, str | int) and sourced_id != "":
+        return str(sourced_id)
     return "?" + hashlib.blake2b(orjson.dumps(row), digest_size=12).hexdigest()
 
 
@@ -188,8 +190,11 @@ async def _plain(ask: Ask, position: Position, cycle: _Cycle) -> Sheet:
 
 
 def _is_all(answer: Answer, position: Position) -> bool:
-    """Whether the server makes it plain that nothing follows, so that it need not be asked once more."""
-    if answer.more:
+    """Whether the server makes it plain that nothing follows, so that it need not be asked once more.
+
+    A full page makes nothing plain: what some call the total is the number of the page's own rows.
+    """
+    if answer.more or answer.full:
         return False
     if answer.total is None:
         return position.links

@@ -190,15 +190,13 @@ class Writer:
             except SourceError as exc:
                 if _concerns_all(exc):
                     raise
-                if not exc.retry and path == _MANY:  # one of them is at fault, and the others are not to pay for it
+                failed += exc.retry
+                if path == _MANY:  # one of them may be at fault, and the others are not to pay for it
                     path = _ONE
                     waiting = deque([slot] for rest in (batch, *waiting) for slot in rest)
                     continue
                 told |= {id(slot): _Told(error=exc) for slot in batch}
-                failed += exc.retry
                 if failed == _GIVE_UP:
-                    if not isinstance(exc, VendorError) or exc.status in _BUSY:
-                        raise
                     told |= {id(slot): _Told(error=exc) for rest in waiting for slot in rest}
                     break
             else:
@@ -220,9 +218,9 @@ class Writer:
 
 
 def _concerns_all(exc: SourceError) -> bool:
-    """Whether no other mark would fare better: nothing is granted, signed in or set up."""
+    """Whether no other mark would fare better: nothing is granted, signed in or set up, or all is too much now."""
     if isinstance(exc, VendorError):
-        return exc.signing_in
+        return exc.signing_in or exc.status in _BUSY
     return isinstance(exc, MissingGrants) or not exc.retry
 
 
@@ -270,4 +268,6 @@ def _unseen(slot: Slot, told: _Told) -> Pushed:
         return Pushed(key=key, held=slot.wanted)
     if told.reason:
         return Pushed(key=key, error=f"PowerSchool refused it ({told.reason})")
+    if told.error is not None:
+        return Pushed(key=key, error=str(told.error), retry=told.error.retry)
     return Pushed(key=key, error="nobody knows whether PowerSchool has written it", retry=True)

@@ -65,6 +65,7 @@ class Client:
     def __init__(self, services: Services, settings: PowerSchoolSettings) -> None:
         self._settings = settings
         self._clock = services.clock
+        self._time_zone = services.time_zone
         self._metadata: tuple[datetime, Metadata] | None = None
         self.is_set_up = bool(settings.client_id and settings.client_secret)
         token = ClientCredentials(
@@ -85,6 +86,10 @@ class Client:
         if self._metadata is None or self.now() - self._metadata[0] > _KEEP:
             self._metadata = self.now(), _metadata(await self._get("/ws/v1/metadata"))
         return self._metadata[1]
+
+    async def zone(self) -> ZoneInfo:
+        """The time zone of the schools: PowerSchool's, else the one that the district has set here."""
+        return ZoneInfo((await self.metadata()).time_zone or self._time_zone)
 
     async def page_of(self, kind: str) -> int:
         """How many rows a page of `kind` may have: the settings' wish, within PowerSchool's limit."""

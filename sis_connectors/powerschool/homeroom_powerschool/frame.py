@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from homeroom import RowError, SourceError
 from homeroom_powerschool import ids, places, quirks
@@ -26,8 +25,7 @@ class Frame:
 
     async def today(self) -> date:
         """The day it is in the district."""
-        zone = (await self._client.metadata()).time_zone
-        return self._client.now().astimezone(ZoneInfo(zone or "UTC")).date()
+        return self._client.now().astimezone(await self._client.zone()).date()
 
     async def schools(self) -> list[School]:
         """Every school. Raises SourceError where PowerSchool lists none: that is a fault and no empty district."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from homeroom import User, UserRole
+from homeroom import User, UserRole, facts_of
 from homeroom_powerschool import ids, quirks
 from homeroom_powerschool.quirks import Row, Unreadable, as_number, as_text
 from homeroom_powerschool.settings import Flag, PowerSchoolSettings
@@ -26,7 +26,10 @@ class People:
     today: date
 
     def student(self, row: Row) -> User:
-        """A student who is active or pre-registered; anybody else has left. Raises Unreadable."""
+        """A student who is active or pre-registered; anybody else has left. Raises Unreadable.
+
+        A row without `contacts` was read where they cannot be asked for, and says nothing of guardians.
+        """
         dcid = ids.StudentDcid(as_number(row, "dcid"))
         status = as_number(row, "enroll_status")
         if status not in (ACTIVE, PRE_REGISTERED):
@@ -61,18 +64,22 @@ class People:
         return ids.StudentNumber(text) if text else None
 
     def staff(self, row: Row) -> User:
-        """Somebody on the staff, with a role at each school where their place is enabled. Raises Unreadable."""
+        """Somebody on the staff, with a role at each school where their place is enabled. Raises Unreadable.
+
+        A row without any place says nothing of roles: only people who have one are listed.
+        """
         dcid = ids.UserDcid(as_number(row, "dcid"))
         title = (as_text(row.get("title")) or "").casefold()
         is_principal = title in {one.casefold() for one in self.settings.principal_titles}
         roles: list[UserRole] = []
-        for token in _tokens(row.get("affiliations")):
+        places = _tokens(row.get("affiliations"))
+        for token in places:
             school, status, kind = (int(part) if part.lstrip("-").isdecimal() else 0 for part in _parts(token, 3))
             if status == _ENABLED:
                 org = ids.school(ids.SchoolDcid(school))
                 role = "principal" if is_principal else "teacher" if kind == _TEACHER else "ext:staff"
                 roles.append(UserRole(role=role, org=org, primary=not roles))
-        if not roles:
+        if places and not roles:
             return _gone(ids.staff(dcid))
         return _named(
             User(
@@ -84,6 +91,7 @@ class People:
                 identifier=as_text(row.get("staff_number")),
                 username=as_text(row.get("username")),
                 email=as_text(row.get("email")),
+                only=None if places else _WITHOUT_ROLES,
             )
         )
 
@@ -129,10 +137,8 @@ class People:
         return any(flag in self.settings.guardians for flag in flags)
 
 
-_WITHOUT_AGENTS = (
-    *("given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name", "roles"),
-    *("grades", "identifier", "username", "email", "phone", "sms", "birth_date", "enabled"),
-)
+_WITHOUT_AGENTS = tuple(name for name in facts_of(User) if name != "agents")
+_WITHOUT_ROLES = tuple(name for name in facts_of(User) if name != "roles")
 
 
 def _gone(sourced_id: str) -> User:

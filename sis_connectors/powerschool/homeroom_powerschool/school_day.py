@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal, TypeVar
-from zoneinfo import ZoneInfo
 
 from homeroom import SourceError
 from homeroom_powerschool import ids, queries, quirks
@@ -125,7 +124,7 @@ class SchoolDays:
             else:
                 blocks.append([meeting])
         if len(blocks) > 1 and at is not None:
-            local = at.astimezone(ZoneInfo((await self._client.metadata()).time_zone or "UTC"))
+            local = at.astimezone(await self._client.zone())
             seconds = local.hour * 3600 + local.minute * 60 + local.second
             begun = [block for block in blocks if block[0].start - _EARLY <= seconds]
             # Of a roll that was opened after its meeting: the one that was last, and never one that is still to come.

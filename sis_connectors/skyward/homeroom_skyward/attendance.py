@@ -11,18 +11,21 @@ code or status of ours: {"absent": "A", "excused": "A/EX", "tardy": "T"}.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-from homeroom import Finding, Noun, OutgoingMark, Page, Pull, Pushed, VendorError
+from homeroom import Finding, OutgoingMark, Pushed, SourceError, VendorError
 from homeroom_skyward import tables as t
-from homeroom_skyward.generic import Generic, Row, Table, equal, key_of, number_of, on
-from homeroom_skyward.qmlativ import QmlativRoster
+from homeroom_skyward.generic import Generic, Row, Table, equal, key_of, number_of, on, whole
+from homeroom_skyward.qmlativ import not_shown
+from homeroom_skyward.qmlativ_pages import YES
 
 _NO_ID = "it was not read from Skyward's Generic API, so Skyward's number of it is not known"
 _DAYS_KEPT = 60
+_GIVE_UP = 3  # writes that might succeed later and failed one after another
+_BUSY = (429, 503, 509)  # all of Skyward, and not one student's mark
 T = TypeVar("T")
 
 
@@ -41,6 +44,15 @@ class _Wish:
     period: int
     target: str | None
     values: Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    """A mark that was to be written, with what Skyward held `before`; `error` says why it was not."""
+
+    wish: _Wish
+    before: str | None
+    error: SourceError | None
 
 
 @dataclass(slots=True)
@@ -67,7 +79,7 @@ class QmlativAttendance:
 
     async def check(self) -> Sequence[Finding]:
         """Which of the objects and fields that attendance needs are not granted, and which codes exist nowhere."""
-        found = list(await QmlativRoster(self._generic, tables=t.READ_FOR_ATTENDANCE).check())
+        found = await not_shown(self._generic, t.READ_FOR_ATTENDANCE)
         if found:
             return [*found, Finding(problem="Attendance cannot be written yet.", fix=f"Grant {t.GRANTS}.")]
         types = {str(row.get("Code")) for row in await self._generic.all(t.TYPE)}
@@ -144,29 +156,43 @@ class QmlativAttendance:
         """Write what differs from what Skyward holds on one day, and see that it then holds it."""
         held = await self._held(day, wishes)
         answers: dict[str, Pushed] = {}
-        before: dict[str, str | None] = {}
-        written: list[_Wish] = []
+        tried: list[_Tried] = []
+        failed = 0
         for wish in wishes:
             mark, now = wish.mark, held.words(wish)
             if now == wish.target:
                 answers[mark.key] = Pushed(key=mark.key, held=now, before=now, read_back=True)
             elif now != mark.held and not mark.overwrite:
                 answers[mark.key] = Pushed(key=mark.key, held=now, before=now, differs=True)
-            else:
-                before[mark.key] = now
-                try:
-                    await self._put(wish, held)
-                except VendorError as exc:
-                    if exc.retry or exc.signing_in:
-                        raise
-                    answers[mark.key] = Pushed(key=mark.key, error=_refusal(exc), held=now, before=now)
-                else:
-                    written.append(wish)
-        if written:
-            after = await self._held(day, written)
-            for wish in written:
-                answers[wish.mark.key] = replace(_seen(wish, after.words(wish)), before=before[wish.mark.key])
+            else:  # where one after the other failed, the rest would too
+                error = tried[-1].error if failed == _GIVE_UP else await self._try(wish, held)
+                failed = min(failed + 1, _GIVE_UP) if error is not None and error.retry else 0
+                tried.append(_Tried(wish=wish, before=now, error=error))
+        if tried:
+            after = await self._after(day, [one.wish for one in tried])
+            answers |= {one.wish.mark.key: _seen(one, after) for one in tried}
         return answers
+
+    async def _try(self, wish: _Wish, held: _Held) -> SourceError | None:
+        """Write one mark; gives what went wrong with it. Raises SourceError where no other would fare better."""
+        try:
+            await self._put(wish, held)
+        except VendorError as exc:
+            if exc.signing_in or exc.status in _BUSY:
+                raise
+            return exc
+        except SourceError as exc:
+            if not exc.retry:
+                raise
+            return exc
+        return None
+
+    async def _after(self, day: int, wishes: Sequence[_Wish]) -> _Held | None:
+        """What Skyward holds after the writing; None where it cannot be asked."""
+        try:
+            return await self._held(day, wishes)
+        except SourceError:
+            return None
 
     async def _put(self, wish: _Wish, held: _Held) -> None:
         row = held.rows.get((wish.student, wish.period))
@@ -210,7 +236,7 @@ class QmlativAttendance:
     async def _entity(self, school: str) -> int:
         if self._entities is None:
             rows = await self._generic.all(t.ENTITY_SCHOOL)
-            rows.sort(key=lambda row: bool(row.get("IsDefaultSchoolForEntity")))
+            rows.sort(key=lambda row: row.get("IsDefaultSchoolForEntity") in YES)
             self._entities = {str(row.get("SchoolID")): number_of(t.ENTITY_SCHOOL, row, "EntityID") for row in rows}
         return _of(self._entities, school, "Skyward knows no entity for this school")
 
@@ -236,7 +262,11 @@ class QmlativAttendance:
             if len(school.days) >= _DAYS_KEPT:
                 school.days.clear()
             rows = await self._generic.all(t.CALENDAR_DAY, [on("Date", day.isoformat())])
-            ours = [key_of(t.CALENDAR_DAY, row) for row in rows if row.get("CalendarID") in school.calendars]
+            ours = [
+                key_of(t.CALENDAR_DAY, row)
+                for row in rows
+                if number_of(t.CALENDAR_DAY, row, "CalendarID") in school.calendars
+            ]
             school.days[day] = ours[0] if len(ours) == 1 else None
         found = school.days[day]
         if found is None:
@@ -258,45 +288,25 @@ class _Held:
         row = self.rows.get((wish.student, wish.period))
         if row is None:
             return None
-        kind, reason = row.get("AttendanceTypeID"), row.get("AttendanceReasonID")
+        kind, reason = whole(row.get("AttendanceTypeID")), whole(row.get("AttendanceReasonID"))
         words = self.types.get(kind or 0, f"type {kind}")
         return f"{words}/{self.reasons.get(reason, reason)}" if reason else words
 
 
-class WithAttendanceApi:
-    """A whole connector: the Generic API's roster, and attendance into it."""
-
-    title = "Skyward"
-    attendance_out: Literal["api", "file", "none"] = "api"
-    attendance_level: Literal["class", "day"] = "class"
-
-    def __init__(self, roster: QmlativRoster, attendance: QmlativAttendance) -> None:
-        self.roster = roster
-        self.attendance = attendance
-
-    @property
-    def nouns(self) -> tuple[Noun, ...]:
-        """What is read."""
-        return self.roster.nouns
-
-    async def check(self) -> Sequence[Finding]:
-        """What is wrong with reading, else what with writing."""
-        found = await self.roster.check()
-        return found or await self.attendance.check()
-
-    def pull(self, pull: Pull) -> AsyncIterator[Page]:
-        """Read one noun page by page."""
-        return self.roster.pull(pull)
-
-    async def push(self, marks: Sequence[OutgoingMark]) -> Sequence[Pushed]:
-        """Write the marks into Skyward."""
-        return await self.attendance.push(marks)
-
-
-def _seen(wish: _Wish, now: str | None) -> Pushed:
-    if now == wish.target:
-        return Pushed(key=wish.mark.key, held=now, read_back=True)
-    return Pushed(key=wish.mark.key, error="Skyward took the mark and does not show it", retry=True, held=now)
+def _seen(tried: _Tried, after: _Held | None) -> Pushed:
+    """The answer for a mark that was to be written, after a look at what Skyward holds now."""
+    wish, error = tried.wish, tried.error
+    now = None if after is None else after.words(wish)
+    told = Pushed(key=wish.mark.key, held=now, before=tried.before)
+    if after is not None and now == wish.target:
+        return replace(told, read_back=True)
+    if isinstance(error, VendorError) and not error.retry:
+        return replace(told, error=_refusal(error))
+    if error is not None:
+        return replace(told, error=str(error), retry=True)
+    if after is None:
+        return replace(told, error="nobody knows whether Skyward has written it", retry=True)
+    return replace(told, error="Skyward took the mark and does not show it", retry=True)
 
 
 def _refusal(exc: VendorError) -> str:

@@ -179,6 +179,14 @@ def number_of(table: Table, row: Mapping[str, Any], field: str) -> int:
         raise SourceError(f"{table}: a row has no {field}; let our API user read that field") from None
 
 
+def whole(value: object) -> int | None:
+    """A number, also from a text; None for anything else."""
+    try:
+        return int(value)  # type: ignore[call-overload, no-any-return] # whatever JSON holds
+    except (TypeError, ValueError):
+        return None
+
+
 def _named(table: Table, exc: VendorError) -> VendorError:
     """The refusal with the object that it is about; a sign-in is about none."""
     if exc.signing_in:

@@ -18,7 +18,8 @@ from homeroom import (
     hookimpl,
 )
 from homeroom_oneroster import RestConnector
-from homeroom_skyward.attendance import QmlativAttendance, WithAttendanceApi
+from homeroom_skyward.attendance import QmlativAttendance
+from homeroom_skyward.connector import WithAttendanceApi
 from homeroom_skyward.generic import DISTRICT, Generic
 from homeroom_skyward.qmlativ import QmlativRoster
 from homeroom_skyward.sms import SmsRoster
@@ -124,7 +125,7 @@ def _connector(settings: SkywardSettings, services: Services) -> SisConnector:
         school_year_id=settings.school_year_id,
         page_size=settings.page_size,
     )
-    roster = QmlativRoster(generic, end_dates=settings.end_dates or "inclusive")
+    roster = QmlativRoster(generic, end_dates=settings.end_dates or "inclusive", today=services.today)
     if settings.attendance == "api":
         return WithAttendanceApi(roster, QmlativAttendance(generic, settings.codes))
     return _with_file(roster, settings, services)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from homeroom import (
@@ -35,7 +35,10 @@ _ZONES = timedelta(days=1)  # nobody says in which zone ModifiedTime is
 
 
 class QmlativRoster:
-    """Reads the roster of one school year. With `end_dates` "inclusive" an end date is the last day."""
+    """Reads the roster of one school year. With `end_dates` "inclusive" an end date is the last day.
+
+    `today` tells the district's day, by which one of a student's entries into a school is chosen.
+    """
 
     nouns: tuple[Noun, ...] = NOUNS
 
@@ -44,32 +47,15 @@ class QmlativRoster:
         generic: Generic,
         *,
         end_dates: Literal["exclusive", "inclusive"] = "inclusive",
-        tables: Sequence[Table] = t.ROSTER,
+        today: Callable[[], date],
     ) -> None:
         self._generic = generic
+        self._today = today
         self._later = 1 if end_dates == "inclusive" else 0
-        self._tables = tables
 
     async def check(self) -> Sequence[Finding]:
-        """Ask for the fields of every object that is needed: which are not shown, and who can grant them."""
-        found: list[Finding] = []
-        for table in self._tables:
-            try:
-                shown = await self._generic.fields(table)
-            except VendorError as exc:
-                if exc.signing_in:
-                    return [sign_in_refused("the key and secret of the API user")]
-                if exc.status not in (401, 403, 404):
-                    return [*found, unreachable(exc)]
-                found.append(may_not_read(str(table)))
-            except SourceError as exc:
-                return [*found, unreachable(exc)]
-            else:
-                missing = [name for name in table.fields if name not in shown]
-                if missing:
-                    fix = "Add them to our Integration Access record (Administrative Access > API > Integration)."
-                    found.append(Finding(problem=f"{table} does not show us: {', '.join(missing)}.", fix=fix))
-        return found
+        """Which objects and fields of the roster are not shown to us, and who can grant them."""
+        return await not_shown(self._generic, t.ROSTER)
 
     async def pull(self, pull: Pull) -> AsyncIterator[Page]:
         """Read one noun page by page. Only enrollments can be asked for by when they changed."""
@@ -84,7 +70,7 @@ class QmlativRoster:
         """The objects that a noun is made of, one after the other, each from a key on."""
         changed = [] if pull.since is None else [since("ModifiedTime", _moment(pull.since - _ZONES))]
         if pull.noun == "user":
-            people = People(self._generic, self._later)
+            people = People(self._generic, self._later, self._today())
             return [people.students, people.staff]
         if pull.noun == "enrollment":
             current = [equal("IsForCurrentSchoolYear", 1), *changed]
@@ -186,6 +172,28 @@ class QmlativRoster:
             begins_on=row.day("StartDate"),
             ends_on=row.day("EndDate", later=self._later),
         )
+
+
+async def not_shown(generic: Generic, tables: Sequence[Table]) -> list[Finding]:
+    """Ask for the fields of every object that is needed: which are not shown to us, and who can grant them."""
+    found: list[Finding] = []
+    for table in tables:
+        try:
+            shown = await generic.fields(table)
+        except VendorError as exc:
+            if exc.signing_in:
+                return [sign_in_refused("the key and secret of the API user")]
+            if exc.status not in (401, 403, 404):
+                return [*found, unreachable(exc)]
+            found.append(may_not_read(str(table)))
+        except SourceError as exc:
+            return [*found, unreachable(exc)]
+        else:
+            missing = [name for name in table.fields if name not in shown]
+            if missing:
+                fix = "Add them to our Integration Access record (Administrative Access > API > Integration)."
+                found.append(Finding(problem=f"{table} does not show us: {', '.join(missing)}.", fix=fix))
+    return found
 
 
 _NOUN: dict[Table, Noun] = {

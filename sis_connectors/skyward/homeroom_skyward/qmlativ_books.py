@@ -161,12 +161,13 @@ def _entries(district: SampleDistrict) -> Iterator[Row]:
     first, _ = _years(district)
     for user in _people(district, _is_student):
         for role in user.roles:
+            begins_on = role.begins_on or first
             yield {
-                "EntryWithdrawalID": number("entry", f"{user.sourced_id} {role.org}"),
+                "EntryWithdrawalID": number("entry", f"{user.sourced_id} {role.org} {begins_on}"),
                 "StudentID": number("student", user.sourced_id),
                 "SchoolID": number("school", role.org),
                 "IsDefaultEntity": role.primary,
-                "StartDate": (role.begins_on or first).isoformat(),
+                "StartDate": begins_on.isoformat(),
                 "EndDate": role.ends_on and (role.ends_on - timedelta(days=1)).isoformat(),
             }
 

@@ -8,16 +8,17 @@ from datetime import date
 from homeroom import Page, User, UserRole
 from homeroom_oneroster.facts import BadField, JsonRow
 from homeroom_skyward import tables as t
-from homeroom_skyward.generic import Generic, Row, equal, key_of
+from homeroom_skyward.generic import Generic, Row, equal, key_of, whole
 from homeroom_skyward.qmlativ_pages import grouped, page_of, schools_of
 
 
 class People:
-    """Reads students and staff; `later` is added to end dates, in days."""
+    """Reads students and staff as of `today`; `later` is added to end dates, in days."""
 
-    def __init__(self, generic: Generic, later: int) -> None:
+    def __init__(self, generic: Generic, later: int, today: date) -> None:
         self._generic = generic
         self._later = later
+        self._today = today
 
     async def students(self, after: int) -> AsyncIterator[tuple[Page, int]]:
         """Pages of students from a StudentID on, each with the last one."""
@@ -64,7 +65,7 @@ class People:
 
     async def _names(self, rows: Sequence[Row]) -> tuple[dict[str, JsonRow], dict[str, str]]:
         """Names and first addresses of the people behind these rows, by NameID."""
-        ids = [number for row in rows if (number := _whole(row.get("NameID"))) is not None]
+        ids = [number for row in rows if (number := whole(row.get("NameID"))) is not None]
         names = {str(key_of(t.NAME, row)): JsonRow(row, "") for row in await self._generic.of(t.NAME, "NameID", ids)}
         emails: dict[str, str] = {}
         for row in await self._generic.of(t.EMAIL, "NameID", ids, equal("Rank", 1)):
@@ -73,21 +74,32 @@ class People:
         return names, emails
 
     def _stays(self, entries: Iterable[Row]) -> tuple[UserRole, ...]:
-        """A student's schools, each by its latest entry. Raises BadField."""
-        latest: dict[str, tuple[date, UserRole]] = {}
+        """A student's schools, each by the entry that holds today, else the next to come, else the last.
+
+        Raises BadField.
+        """
+        chosen: dict[str, UserRole] = {}
         for entry in entries:
             row = JsonRow(entry, "")
-            school, begins_on = row.needed("SchoolID"), row.day("StartDate")
             role = UserRole(
                 role="student",
-                org=school,
+                org=row.needed("SchoolID"),
                 primary=row.flag("IsDefaultEntity", default=True),
-                begins_on=begins_on,
+                begins_on=row.day("StartDate"),
                 ends_on=row.day("EndDate", later=self._later),
             )
-            if school not in latest or (begins_on or date.min) >= latest[school][0]:
-                latest[school] = begins_on or date.min, role
-        return tuple(role for _, role in latest.values())
+            known = chosen.get(role.org)
+            if known is None or self._nearness(role) >= self._nearness(known):
+                chosen[role.org] = role
+        return tuple(chosen.values())
+
+    def _nearness(self, role: UserRole) -> tuple[int, int]:
+        """Greater for the entry that says more of today."""
+        begins = role.begins_on or date.min
+        if begins > self._today:
+            return 1, -begins.toordinal()
+        has_ended = role.ends_on is not None and role.ends_on <= self._today
+        return 0 if has_ended else 2, begins.toordinal()
 
 
 def _person(
@@ -135,10 +147,3 @@ def _duties(years: Iterable[Row], schools: Mapping[str, str]) -> tuple[UserRole,
             role = "teacher" if row.flag("IsTeacher", default=False) else "aide"
             found[school] = UserRole(role=role, org=school, primary=not found)
     return tuple(found.values())
-
-
-def _whole(value: object) -> int | None:
-    try:
-        return int(value)  # type: ignore[call-overload, no-any-return] # whatever JSON holds
-    except (TypeError, ValueError):
-        return None

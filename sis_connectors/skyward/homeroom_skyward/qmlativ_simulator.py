@@ -27,7 +27,8 @@ class SkywardQmlativSimulator(OneRosterSimulator):
     """Serves all three; `roster` and `attendance` are what `settings` names.
 
     `hidden` are the fields that the Integration Access does not show, by object ("Student/Student"), all of them for
-    an empty set; `may_write` says whether it lets attendance be written.
+    an empty set; `may_write` says whether it lets attendance be written. `fails_for` are the sample's students for whom
+    a write is answered 500, None for everybody.
     """
 
     name = "skyward"
@@ -60,6 +61,7 @@ class SkywardQmlativSimulator(OneRosterSimulator):
         self.writes = attendance
         self.hidden = dict(hidden or {})
         self.may_write = may_write
+        self.fails_for: Collection[str] | None = ()
         self._books = Books(district)
         self._searches = Searches()
         self._written: dict[Table, dict[int, Row]] = {t.STUDENT_DAY: {}, t.STUDENT_PERIOD: {}}
@@ -181,8 +183,16 @@ class SkywardQmlativSimulator(OneRosterSimulator):
         if not self.may_write or _TABLES[f"{module}/{name}"] not in self._written:
             return _json({"Message": "Access is denied."}, 403)
         body = await request.get_json(silent=True)
-        values = body.get("DataObject", {}) if isinstance(body, dict) else {}
-        return dict(values)
+        values = dict(body.get("DataObject", {})) if isinstance(body, dict) else {}
+        return _json({"Message": "An error has occurred."}, 500) if self._fails(values) else values
+
+    def _fails(self, values: Row) -> bool:
+        """Whether a write is answered 500; of whom it is, the student's day says."""
+        if self.fails_for is None:
+            return True
+        day = self._written[t.STUDENT_DAY].get(values.get("StudentAttendanceID") or 0, {})
+        student = values.get("StudentID") or day.get("StudentID")
+        return student in {number("student", one) for one in self.fails_for}
 
     def _refused(self, module: str, name: str) -> Response | None:
         """A token that has ended is told by a text, with 403 [1]; so is an object that was not granted [I]."""

@@ -9,7 +9,10 @@ from homeroom.store.models.plumbing import Table
 
 
 class OutgoingQueue(Table):
-    """One connector's figures: marks that its SIS has taken, and new ones whose student or class it does not know."""
+    """One connector's figures: marks that its SIS has taken, and new ones whose student or class it does not know.
+
+    `last_sent_at` is when the SIS last took a mark that it did not hold already.
+    """
 
     connector = TextField(primary_key=True)
     sent = IntegerField(default=0)
