@@ -54,11 +54,17 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """A record's canonical JSON, the hash that tells it from others, and its addresses, sealed."""
+    """A record's canonical JSON, the hash that tells it from others, and its addresses in clear."""
 
     text: str
     hash: str
-    sealed: str | None = field(default=None, repr=False)
+    addresses: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def sealed(self, cipher: Cipher, sourced_id: str) -> str | None:
+        """The addresses as they are staged; None where there are none."""
+        if not self.addresses:
+            return None
+        return cipher.seal(orjson.dumps(self.addresses).decode(), seal_context(sourced_id))
 
 
 def content_of(record: Record, cipher: Cipher, base: str | None = None, *, administrators: bool = False) -> Content:
@@ -87,8 +93,7 @@ def content_of(record: Record, cipher: Cipher, base: str | None = None, *, admin
         raise Unusable("it holds characters that are not valid text") from exc
     if b"\\u0000" in text:
         raise Unusable("it holds a NUL character")
-    sealed = cipher.seal(orjson.dumps(addresses).decode(), seal_context(record.sourced_id)) if addresses else None
-    return Content(text=text.decode(), hash=_hash(text, facts, administrators=administrators), sealed=sealed)
+    return Content(text=text.decode(), hash=_hash(text, facts, administrators=administrators), addresses=addresses)
 
 
 def tells_changes(record: Record) -> bool:

@@ -276,11 +276,13 @@ def _row(connection: Connection, job: Job, record: Record, known: _Known | None,
     content: Content = content_of(record, connection.cipher, base, administrators=job.administrators)
     if known is None or not known.is_there:
         row_id = new_id() if known is None else known.row_id
-        return (*key, content.hash, content.text, "add", row_id, content.sealed, place)
+        sealed = content.sealed(connection.cipher, record.sourced_id)
+        return (*key, content.hash, content.text, "add", row_id, sealed, place)
     if not known.ended and known.content_hash == content.hash:
         return (*key, content.hash, "", "unchanged", known.row_id, None, None)
     told = stamped(content.text, record.modified)
-    return (*key, content.hash, told, "change", known.row_id, content.sealed, place)
+    sealed = content.sealed(connection.cipher, record.sourced_id)
+    return (*key, content.hash, told, "change", known.row_id, sealed, place)
 
 
 def _known(
