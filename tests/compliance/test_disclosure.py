@@ -13,7 +13,7 @@ import pytest
 
 import homeroom_ferpa
 from homeroom import AccessRequest, Event, Refused, testing
-from homeroom.export import NOTICE, NOTICE_FILE, export, exported
+from homeroom.export import NOTICE, NOTICE_FILE, export, export_to, exported
 from homeroom.live.tail import events_after
 from homeroom.store import Store, Transaction, migrate
 from homeroom.store import models as m
@@ -24,6 +24,8 @@ from homeroom_ferpa.access import consents, ledger, officials
 from homeroom_ferpa.access.directory import Policy
 from homeroom_ferpa.access.part import Access
 from homeroom_ferpa.access.settings import INSIDE, AccessSettings
+from tests.services import commands
+from tests.services.commands import run
 from tests.services.families import Families, Told
 from tests.services.lawful import ENTRY, TODAY, born, consent, new_key, order, said, vendor, years_ago
 from tests.services.served import Served, served
@@ -351,6 +353,51 @@ async def test_an_export_to_a_party_without_a_ground_is_entered_and_counted(lite
     ]
     [one] = await shown(lite)
     assert (one["party"], one["whole_district"], one["in_record"]) == ("State auditor", True, True)
+
+
+async def test_an_export_for_a_party_without_a_ground_is_refused_and_on_file_or_with_one_it_is_entered(
+    lite: Served,
+) -> None:
+    """FERPA 21 §99.30(a): the whole district leaves for a party only on a ground on file, or on one that is stated."""
+    store, host = lite.district.store, lite.district.host
+    with pytest.raises(Refused, match="--ground"):
+        await export_to(store, host, "party:auditor", purpose="audit")
+    with pytest.raises(Refused, match="--ground"):
+        await export_to(store, host, "web", purpose="audit")  # no plugin of ours: a party that is called so
+    assert await shown(lite, everything=True) == []
+    denied = "SELECT recipient FROM ferpa_audit WHERE kind = 'denied' AND action = 'data.exported' ORDER BY id"
+    assert await store.read(lambda c: c.sql(denied)) == [("party:auditor",), ("web",)]
+
+    await export_to(store, host, "State auditor", purpose="audit", ground="34 CFR 99.35, agreement of 2026")
+    [stated] = await shown(lite)
+    assert (stated["party"], stated["basis"]) == ("State auditor", "stated:34 CFR 99.35, agreement of 2026")
+    for categories in (["attendance"], ["all"]):
+        entry = {**ENTRY, "recipient": "party:auditor", "categories": categories}
+        answer = await lite.post("~/compliance/officials", "admin", entry)
+        assert answer.status_code == 201
+        key = (await said(answer))["id"]
+        if categories != ["all"]:
+            with pytest.raises(Refused, match="for all records"):
+                await export_to(store, host, "auditor", purpose="audit")
+            await lite.call("DELETE", f"~/compliance/officials/{key}", by="admin", headers={"If-Match": '"1"'})
+    await export_to(store, host, "party:auditor", purpose="audit")
+    latest = (await shown(lite, everything=True))[0]
+    assert (latest["party"], latest["basis"]) == ("party:auditor", f"99.31(a)(1)(i)(B):{key}")
+
+
+def test_the_command_writes_nothing_for_a_party_without_a_ground(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FERPA 21 §99.30(a): a refused export says how to mend it and writes no file; the district's own is not asked."""
+    with commands.installed(tmp_path, monkeypatch, '[plugins]\nenabled = ["ferpa"]\n'):
+        assert run("db", "upgrade").exit_code == 0
+        refused = run("db", "export", "out.zip", "--to", "party:auditor", "--purpose", "audit")
+        assert (refused.exit_code, "--ground" in refused.output) == (1, True)
+        assert not (tmp_path / "out.zip").exists()
+        stated = ("--to", "party:auditor", "--purpose", "audit", "--ground", "34 CFR 99.35")
+        assert run("db", "export", "out.zip", *stated).exit_code == 0
+        assert run("db", "export", "own.zip").exit_code == 0
+        assert run("db", "export", "third.zip", "--ground", "34 CFR 99.35").exit_code == 2
 
 
 async def test_an_entry_has_party_and_interest(lite: Served) -> None:

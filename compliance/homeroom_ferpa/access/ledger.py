@@ -23,6 +23,8 @@ CONSENTED = "party with consent"
 DIRECTORY = "directory information"
 SUBPOENA = "subpoena that forbids its disclosure"
 UNRECORDED = "no ground on file"
+STATED = "stated"
+"""Before a ground that whoever exported has stated, in their own words."""
 
 KINDS = ("data.handed_out", "notification.accepted", "data.exported", "attendance_out.handed_over")
 """The kinds of event that are disclosures."""
@@ -253,21 +255,27 @@ def _entry(tx: Transaction, event: Event, inside: Collection[str]) -> Entry | No
         case "notification.accepted":
             return _message(tx, about, event)
         case "data.exported":
-            to = event.data.get("party")
-            return replace(
-                about,
-                party=str(to or "operator"),
-                interest=str(event.data.get("purpose") or "the district's own copy of its records"),
-                basis=UNRECORDED if to else decisions.STAFF,
-                exempt=None if to else OWN,
-                fields=tuple(event.data.get("files", ())),
-                whole_district=True,
-                notice=True,
-            )
+            return _exported(about, event.data)
         case "attendance_out.handed_over":
             return _handed_out(tx, replace(about, basis=UNRECORDED), event.data, inside)
         case _:
             return None
+
+
+def _exported(about: Entry, data: Mapping[str, Any]) -> Entry:
+    """The entry of an export: the district's own, on the ground that was found on file, or on one that was stated."""
+    to, ground = data.get("party"), data.get("ground")
+    basis = (f"{STATED}:{ground}" if ground else about.basis) if to else decisions.STAFF
+    return replace(
+        about,
+        party=str(to or "operator"),
+        interest=str(data.get("purpose") or "the district's own copy of its records"),
+        basis=basis,
+        exempt=exempt_by(basis),
+        fields=tuple(data.get("files", ())),
+        whole_district=True,
+        notice=True,
+    )
 
 
 def _handed_out(tx: Transaction, about: Entry, data: Mapping[str, Any], inside: Collection[str]) -> Entry:

@@ -74,7 +74,10 @@ class StandingsOut(Answer):
 class OfficialIn(Body):
     """A vendor or system that is a school official: nothing of this may be left out (§99.31(a)(1)(i)(B))."""
 
-    recipient: str = Field(pattern=r"^(plugin|key):[A-Za-z0-9._-]{1,100}$")
+    recipient: str = Field(
+        pattern=r"^(plugin|key|party):[A-Za-z0-9._-]{1,100}$",
+        description="A plugin, an API key, or another party that exports and letters go to.",
+    )
     service: str = Field(min_length=3, max_length=1000, description="Which of the school's own tasks it does.")
     direct_control: str = Field(min_length=3, max_length=1000, description="How the school controls what it does.")
     redisclosure_limit: str = Field(min_length=3, max_length=1000)
