@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import homeroom_ferpa
 from homeroom import AccessRequest, Event, Refused, testing
 from homeroom.export import NOTICE, NOTICE_FILE, export, export_to, exported
 from homeroom.live.tail import events_after
-from homeroom.store import Store, Transaction, migrate
+from homeroom.roster import people
+from homeroom.store import Store, Transaction, migrate, now_utc
 from homeroom.store import models as m
 from homeroom.store.cipher import Cipher
 from homeroom.types import Identity, Receipt
@@ -23,6 +25,7 @@ from homeroom_ferpa import Ferpa, FerpaSettings
 from homeroom_ferpa.access import consents, ledger, officials
 from homeroom_ferpa.access.directory import Policy
 from homeroom_ferpa.access.part import Access
+from homeroom_ferpa.access.records import text_of
 from homeroom_ferpa.access.settings import INSIDE, AccessSettings
 from tests.services import commands
 from tests.services.commands import run
@@ -398,6 +401,28 @@ def test_the_command_writes_nothing_for_a_party_without_a_ground(
         assert run("db", "export", "out.zip", *stated).exit_code == 0
         assert run("db", "export", "own.zip").exit_code == 0
         assert run("db", "export", "third.zip", "--ground", "34 CFR 99.35").exit_code == 2
+
+
+async def test_an_export_is_in_the_record_of_those_who_were_in_the_district_then(lite: Served) -> None:
+    """FERPA 37 §99.32(a)(1): what left of the whole district is no disclosure of who came to it later."""
+    now, store = now_utc(), lite.district.store
+    for key, days in (("before", 2), ("after", 0)):
+        entry = ledger.Entry(
+            id=key,
+            at=text_of(now - timedelta(days=days)),
+            party="auditor",
+            interest="audit",
+            basis="x",
+            whole_district=True,
+        )
+        await store.write(partial(ledger.enter, entry=entry))
+    new = {"student_id": "new", "school_id": "north", "given_name": "Nia", "family_name": "New"}
+    await store.write(lambda tx: people.create_student(tx, **new))
+    assert [one["id"] for one in await shown(lite, "admin", "ann")] == ["after", "before"]
+    assert [one["id"] for one in await shown(lite, "admin", "new")] == ["after"]
+    assert await store.read(lambda c: [ledger.concerns(c, key, "new") for key in ("before", "after")]) == [False, True]
+    whole = await store.read(lambda c: ledger.of_student(c, "new", everything=True))
+    assert [one.id for one in whole] == ["after"]  # the file for the family, too
 
 
 async def test_an_entry_has_party_and_interest(lite: Served) -> None:
