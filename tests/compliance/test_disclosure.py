@@ -98,6 +98,13 @@ async def test_a_consent_that_lacks_anything_is_refused(lite: Served, lacking: s
     empty = await consent(lite, "guardian_ann", records=[])
     assert (await said(empty))["errors"][0]["field"] == "records"
     assert await lite.district.store.read(lambda c: c.sql("SELECT count(*) FROM ferpa_consents")) == [(0,)]
+    kept = await lite.district.store.read(
+        lambda c: c.all(m.Journal.select().where(m.Journal.kind == "compliance.refused").order_by(m.Journal.id))
+    )
+    found = [(row.student_id, row.actor_id, row.data["fields"]) for row in kept]
+    whose = "ann", "guardian_ann"
+    lacked = [] if lacking == "student_id" else [(*whose, [lacking])]  # nobody's: there is no record it could stand in
+    assert found == [*lacked, (*whose, ["records"])]
 
 
 async def test_a_consent_is_signed_by_who_holds_the_rights(lite: Served) -> None:

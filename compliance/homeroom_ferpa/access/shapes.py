@@ -111,6 +111,25 @@ class OfficialsOut(Answer):
     items: list[OfficialOut]
 
 
+class ConsentAsked(Body):
+    """A consent as it is sent. What §99.30(b) asks for and is missing or wrong is refused by name, and that is kept."""
+
+    student_id: str = Id
+    records: list[str] | None = Field(default=None, max_length=20, description="The kinds of record; required.")
+    purpose: str | None = Field(default=None, max_length=100, description="Required.")
+    party: str | None = Field(default=None, max_length=200, description="Required; `class:` and a class of parties.")
+    text: str | None = Field(default=None, max_length=5000, description="What is approved, word for word; required.")
+    signed_by: str | None = Field(default=None, max_length=100, description="Required.")
+    signed_on: date | None = Field(default=None, description="Required.")
+    authenticated: str | None = Field(
+        default=None,
+        max_length=40,
+        description="Required, how the signer was known: session (the signer sends this), paper, in_person or "
+        "electronic_signature.",
+    )
+    ends_on: date | None = None
+
+
 class ConsentIn(Body):
     """A consent with everything that §99.30(b) asks for."""
 
