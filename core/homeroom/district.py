@@ -151,7 +151,14 @@ class District:
             api=lambda: self.api,
             host=lambda: self.host,
             time_zone=at_school.time_zone,
-            figures=StoredFigures(scopes, time_zone=at_school.time_zone, weekdays=at_school.school_days),
+            figures=StoredFigures(
+                self.store,
+                name,
+                scopes,
+                time_zone=at_school.time_zone,
+                weekdays=at_school.school_days,
+                host=lambda: self.host,
+            ),
         )
 
     def _load(self) -> Load:

@@ -16,18 +16,25 @@ import os
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
 from peewee import Database
 
+from homeroom import gate
 from homeroom.roster.people import shut_out
+from homeroom.store import ORIGIN, Store
 from homeroom.store.cipher import Cipher
 from homeroom.store.connection import Connection, Transaction, now_utc
 from homeroom.store.errors import StoreError
 from homeroom.store.snapshot import batches, snapshot
+from homeroom.types import AccessRequest
+
+EXPORTED = "data.exported"
 
 NOTICE_FILE = "NOTICE.txt"
 NOTICE = """\
@@ -323,10 +330,28 @@ def _listed(value: str | None) -> str:
     return ",".join(map(str, orjson.loads(value))) if value else ""
 
 
-def exported(tx: Transaction, *, party: str | None = None, purpose: str | None = None) -> None:
-    """Enter in the journal that the whole district is about to be written out, for whom and why."""
+def exported(
+    tx: Transaction, *, party: str | None = None, purpose: str | None = None, ground: str | None = None
+) -> None:
+    """Enter in the journal that the whole district is about to be written out, for whom, why and on which ground."""
     data = {"party": party, "purpose": purpose, "files": sorted(name.removesuffix(".csv") for name in _COLUMNS)}
-    tx.journal("data.exported", data=data)
+    tx.journal(EXPORTED, data=data if ground is None else {**data, "ground": ground})
+
+
+async def export_to(store: Store, host: gate.Host, party: str, *, purpose: str, ground: str | None = None) -> None:
+    """Enter that the whole district is about to be written out for `party`, as `exported` does.
+
+    Plugins' `authorize` is asked first, with the party as the recipient, but for a ground that was stated. Raises
+    Refused: Denied where there is none, NotChecked.
+    """
+    granted = gate.Granted()
+    if ground is None:
+        granted = await gate.ask(host, AccessRequest(action=EXPORTED, identity=None, recipient=party))
+    before = ORIGIN.set(replace(ORIGIN.get(), basis=granted.basis))
+    try:
+        await store.write(partial(exported, party=party, purpose=purpose, ground=ground))
+    finally:
+        ORIGIN.reset(before)
 
 
 Create = Callable[[str], contextlib.AbstractContextManager[IO[str]]]

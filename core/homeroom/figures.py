@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 
 from homeroom.attendance import counting, day_status
+from homeroom.hand_outs import HostOf, hand_out
 from homeroom.roster import calendar
 from homeroom.roster.names import display_name
-from homeroom.store import Connection
+from homeroom.store import Connection, Store
 from homeroom.store import models as m
-from homeroom.types import CheckIns, DayCounts, Roll, School, StudentDays
+from homeroom.types import CheckIns, DayCounts, DayTotals, Roll, School, StudentDays
 
-STATUS, NAMES = "attendance.status", frozenset({"student.given_name", "student.family_name"})
+STATUS = "attendance.status"
+NAMES = frozenset({"student.given_name", "student.family_name", "student.preferred_name"})
 _YEAR_BEGINS = (7, 1)
 _SOME = 500
 
@@ -20,7 +24,19 @@ _SOME = 500
 class StoredFigures:
     """What a plugin with these scopes may count. `time_zone` and `weekdays` are the district's defaults."""
 
-    def __init__(self, scopes: frozenset[str], *, time_zone: str, weekdays: Collection[int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        plugin: str,
+        scopes: frozenset[str],
+        *,
+        time_zone: str,
+        weekdays: Collection[int],
+        host: HostOf = lambda: None,
+    ) -> None:
+        self._store = store
+        self._plugin = plugin
+        self._host = host
         self._scopes = scopes
         self._time_zone = time_zone
         self._weekdays = weekdays
@@ -73,11 +89,19 @@ class StoredFigures:
         """The days from `since` to `until`, both included, on which the school has any mark."""
         return counting.marked_days(connection, school.id, since, until)
 
-    def student_days(self, connection: Connection, school: School, days: Sequence[date]) -> list[StudentDays]:
-        """Every student who was enrolled at the school on any of these school days (in order), by id."""
+    def totals(self, connection: Connection, school: School, days: Sequence[date]) -> list[DayTotals]:
+        """How many students of each grade had which days there, of all enrolled on any of these days (in order)."""
         self._check({STATUS})
-        rule = day_status.parse_rule(school.day_rule)
-        return counting.student_days(connection, school.id, rule, days, calendar.zone(school.time_zone))
+        return _totals(connection, _days_of_students(connection, school, days))
+
+    async def student_days(
+        self, wanted: Sequence[tuple[School, Sequence[date]]], *, enrolled: int = 1, missed: float = 0.0
+    ) -> list[tuple[list[DayTotals], list[StudentDays]]]:
+        """Of each school its totals, and by id the students with that many enrolled days and that share missed."""
+        self._check({STATUS})
+        found = await self._store.read(partial(_both, wanted=wanted, enrolled=enrolled, missed=missed))
+        await self._hand_out({one.student_id for _, students in found for one in students}, {STATUS})
+        return found
 
     def rolls(
         self,
@@ -115,16 +139,73 @@ class StoredFigures:
         where = calendar.zone(school.time_zone)
         return counting.check_ins(connection, school.id, since, until, where, class_ids=class_ids)
 
-    def names(self, connection: Connection, student_ids: Collection[str]) -> Mapping[str, str]:
+    async def names(self, student_ids: Collection[str]) -> Mapping[str, str]:
         """The name that each of these people wants to be called by."""
         self._check(NAMES)
-        ids, found = sorted(set(student_ids)), dict[str, str]()
-        for start in range(0, len(ids), _SOME):
-            query = m.User.select().where(m.User.id.in_(ids[start : start + _SOME]))
-            found |= {person.id: display_name(person) for person in connection.all(query)}
+        found = await self._store.read(partial(_names, ids=sorted(set(student_ids))))
+        await self._hand_out(found, NAMES)
         return found
+
+    async def _hand_out(self, student_ids: Collection[str], scopes: Collection[str]) -> None:
+        """Ask and enter once, before anything of single students is handed out. Raises Refused."""
+        if student_ids:
+            fields = {scope.rpartition(".")[2] for scope in scopes}
+            await hand_out(self._store, self._host(), self._plugin, student_ids, fields)
 
     def _check(self, scopes: Collection[str]) -> None:
         missing = sorted(set(scopes) - self._scopes)
         if missing:
             raise PermissionError(f"this needs the scope {missing[0]}")
+
+
+def _both(
+    connection: Connection, wanted: Sequence[tuple[School, Sequence[date]]], enrolled: int, missed: float
+) -> list[tuple[list[DayTotals], list[StudentDays]]]:
+    found = []
+    for school, days in wanted:
+        students = _days_of_students(connection, school, days)
+        over = [one for one in students if one.enrolled >= enrolled and one.missed / one.enrolled >= missed]
+        found.append((_totals(connection, students), over))
+    return found
+
+
+def _days_of_students(connection: Connection, school: School, days: Sequence[date]) -> list[StudentDays]:
+    rule = day_status.parse_rule(school.day_rule)
+    return counting.student_days(connection, school.id, rule, days, calendar.zone(school.time_zone))
+
+
+def _totals(connection: Connection, students: Sequence[StudentDays]) -> list[DayTotals]:
+    grades = _grades(connection, [one.student_id for one in students])
+    alike = Counter(
+        (grades.get(one.student_id), one.enrolled, one.attended, one.absent, one.excused, one.outside)
+        for one in students
+    )
+    return [
+        DayTotals(
+            students=count,
+            grade=grade,
+            enrolled=enrolled,
+            attended=attended,
+            absent=absent,
+            excused=excused,
+            outside=outside,
+        )
+        for (grade, enrolled, attended, absent, excused, outside), count in alike.items()
+    ]
+
+
+def _grades(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """The first grade of each student who has one."""
+    found: dict[str, str] = {}
+    for start in range(0, len(ids), _SOME):
+        query = m.User.select(m.User.id, m.User.grades).where(m.User.id.in_(ids[start : start + _SOME]))
+        found |= {person: grades[0] for person, grades in connection.tuples(query) if grades}
+    return found
+
+
+def _names(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for start in range(0, len(ids), _SOME):
+        query = m.User.select().where(m.User.id.in_(ids[start : start + _SOME]))
+        found |= {person.id: display_name(person) for person in connection.all(query)}
+    return found

@@ -19,6 +19,7 @@ from homeroom.types import (
     AddressNews,
     CheckIns,
     DayCounts,
+    DayTotals,
     DeliveryReport,
     Identity,
     Mark,
@@ -204,8 +205,9 @@ class Custody(Protocol):
 class Figures(Protocol):
     """What is counted of attendance, a school at a time; only counts leave it, but for `student_days` and `names`.
 
-    Each takes the connection that it reads from, so that a route counts in `call.read`, for whom the route has let in.
-    A route that shows single students says so by `call.discloses`, as any other does. Days are the school's own.
+    What counts takes the connection that it reads from, so that a route counts in `call.read`, for whom the route has
+    let in. What is of single students is a hand-out to the plugin, put to `authorize` and entered first: it raises
+    Refused as `roster` does. A route that shows them says so by `call.discloses`. Days are the school's own.
     """
 
     def schools(self, connection: Connection, ids: Collection[str] | None, *, now: datetime) -> list[School]:
@@ -243,10 +245,20 @@ class Figures(Protocol):
         """The days from `since` to `until`, both included, on which the school has any mark."""
         ...
 
-    def student_days(self, connection: Connection, school: School, days: Sequence[date]) -> list[StudentDays]:
-        """Every student who was enrolled at the school on any of these school days (in order), by id.
+    def totals(self, connection: Connection, school: School, days: Sequence[date]) -> list[DayTotals]:
+        """How many students of each grade had which days there, of all enrolled on any of these school days (in order).
 
         Needs the scope `attendance.status`; PermissionError says so.
+        """
+        ...
+
+    async def student_days(
+        self, wanted: Sequence[tuple[School, Sequence[date]]], *, enrolled: int = 1, missed: float = 0.0
+    ) -> list[tuple[list[DayTotals], list[StudentDays]]]:
+        """Of each school with its days its `totals`, and by id the students who are to be known singly.
+
+        Those are who was enrolled on `enrolled` of the days or more and missed at least the share `missed` of these;
+        ask for no more than is needed. All schools are one hand-out. Needs the scope `attendance.status`.
         """
         ...
 
@@ -280,8 +292,11 @@ class Figures(Protocol):
         """The check-ins of these days by the hour at the school, and by the methods that accepted them."""
         ...
 
-    def names(self, connection: Connection, student_ids: Collection[str]) -> Mapping[str, str]:
-        """What each of these people wants to be called. Needs `student.given_name` and `student.family_name`."""
+    async def names(self, student_ids: Collection[str]) -> Mapping[str, str]:
+        """What each of these people wants to be called, as a hand-out.
+
+        Needs the scopes `student.given_name`, `student.family_name` and `student.preferred_name`.
+        """
         ...
 
 

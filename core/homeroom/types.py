@@ -442,14 +442,13 @@ class DayCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StudentDays:
-    """One student's days at one school, of those in session: enrolled, and of these attended (tardy too) and missed.
+class Days:
+    """Days at one school, of those in session: enrolled, and of these attended (tardy too) and missed.
 
     Enrolled days without a mark that counts are neither. `outside` are days with marks on which the student was not
     enrolled there; they are in none of the others.
     """
 
-    student_id: str
     enrolled: int
     attended: int
     absent: int
@@ -465,6 +464,21 @@ class StudentDays:
     def unknown(self) -> int:
         """Enrolled days of which nothing is known."""
         return self.enrolled - self.attended - self.missed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudentDays(Days):
+    """One student's days at one school."""
+
+    student_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayTotals(Days):
+    """How many students of a grade (their first; None: of none) have exactly these days; it tells not who."""
+
+    students: int
+    grade: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

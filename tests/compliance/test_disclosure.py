@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import pytest
 
 import homeroom_ferpa
 from homeroom import AccessRequest, Event, Refused, testing
-from homeroom.export import NOTICE, NOTICE_FILE, export, exported
+from homeroom.export import NOTICE, NOTICE_FILE, export, export_to, exported
 from homeroom.live.tail import events_after
-from homeroom.store import Store, Transaction, migrate
+from homeroom.roster import people
+from homeroom.store import Store, Transaction, migrate, now_utc
 from homeroom.store import models as m
 from homeroom.store.cipher import Cipher
 from homeroom.types import Identity, Receipt
@@ -23,7 +25,10 @@ from homeroom_ferpa import Ferpa, FerpaSettings
 from homeroom_ferpa.access import consents, ledger, officials
 from homeroom_ferpa.access.directory import Policy
 from homeroom_ferpa.access.part import Access
+from homeroom_ferpa.access.records import text_of
 from homeroom_ferpa.access.settings import INSIDE, AccessSettings
+from tests.services import commands
+from tests.services.commands import run
 from tests.services.families import Families, Told
 from tests.services.lawful import ENTRY, TODAY, born, consent, new_key, order, said, vendor, years_ago
 from tests.services.served import Served, served
@@ -93,6 +98,13 @@ async def test_a_consent_that_lacks_anything_is_refused(lite: Served, lacking: s
     empty = await consent(lite, "guardian_ann", records=[])
     assert (await said(empty))["errors"][0]["field"] == "records"
     assert await lite.district.store.read(lambda c: c.sql("SELECT count(*) FROM ferpa_consents")) == [(0,)]
+    kept = await lite.district.store.read(
+        lambda c: c.all(m.Journal.select().where(m.Journal.kind == "compliance.refused").order_by(m.Journal.id))
+    )
+    found = [(row.student_id, row.actor_id, row.data["fields"]) for row in kept]
+    whose = "ann", "guardian_ann"
+    lacked = [] if lacking == "student_id" else [(*whose, [lacking])]  # nobody's: there is no record it could stand in
+    assert found == [*lacked, (*whose, ["records"])]
 
 
 async def test_a_consent_is_signed_by_who_holds_the_rights(lite: Served) -> None:
@@ -351,6 +363,73 @@ async def test_an_export_to_a_party_without_a_ground_is_entered_and_counted(lite
     ]
     [one] = await shown(lite)
     assert (one["party"], one["whole_district"], one["in_record"]) == ("State auditor", True, True)
+
+
+async def test_an_export_for_a_party_without_a_ground_is_refused_and_on_file_or_with_one_it_is_entered(
+    lite: Served,
+) -> None:
+    """FERPA 21 §99.30(a): the whole district leaves for a party only on a ground on file, or on one that is stated."""
+    store, host = lite.district.store, lite.district.host
+    with pytest.raises(Refused, match="--ground"):
+        await export_to(store, host, "party:auditor", purpose="audit")
+    with pytest.raises(Refused, match="--ground"):
+        await export_to(store, host, "web", purpose="audit")  # no plugin of ours: a party that is called so
+    assert await shown(lite, everything=True) == []
+    denied = "SELECT recipient FROM ferpa_audit WHERE kind = 'denied' AND action = 'data.exported' ORDER BY id"
+    assert await store.read(lambda c: c.sql(denied)) == [("party:auditor",), ("web",)]
+
+    await export_to(store, host, "State auditor", purpose="audit", ground="34 CFR 99.35, agreement of 2026")
+    [stated] = await shown(lite)
+    assert (stated["party"], stated["basis"]) == ("State auditor", "stated:34 CFR 99.35, agreement of 2026")
+    for categories in (["attendance"], ["all"]):
+        entry = {**ENTRY, "recipient": "party:auditor", "categories": categories}
+        answer = await lite.post("~/compliance/officials", "admin", entry)
+        assert answer.status_code == 201
+        key = (await said(answer))["id"]
+        if categories != ["all"]:
+            with pytest.raises(Refused, match="for all records"):
+                await export_to(store, host, "auditor", purpose="audit")
+            await lite.call("DELETE", f"~/compliance/officials/{key}", by="admin", headers={"If-Match": '"1"'})
+    await export_to(store, host, "party:auditor", purpose="audit")
+    latest = (await shown(lite, everything=True))[0]
+    assert (latest["party"], latest["basis"]) == ("party:auditor", f"99.31(a)(1)(i)(B):{key}")
+
+
+def test_the_command_writes_nothing_for_a_party_without_a_ground(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FERPA 21 §99.30(a): a refused export says how to mend it and writes no file; the district's own is not asked."""
+    with commands.installed(tmp_path, monkeypatch, '[plugins]\nenabled = ["ferpa"]\n'):
+        assert run("db", "upgrade").exit_code == 0
+        refused = run("db", "export", "out.zip", "--to", "party:auditor", "--purpose", "audit")
+        assert (refused.exit_code, "--ground" in refused.output) == (1, True)
+        assert not (tmp_path / "out.zip").exists()
+        stated = ("--to", "party:auditor", "--purpose", "audit", "--ground", "34 CFR 99.35")
+        assert run("db", "export", "out.zip", *stated).exit_code == 0
+        assert run("db", "export", "own.zip").exit_code == 0
+        assert run("db", "export", "third.zip", "--ground", "34 CFR 99.35").exit_code == 2
+
+
+async def test_an_export_is_in_the_record_of_those_who_were_in_the_district_then(lite: Served) -> None:
+    """FERPA 37 §99.32(a)(1): what left of the whole district is no disclosure of who came to it later."""
+    now, store = now_utc(), lite.district.store
+    for key, days in (("before", 2), ("after", 0)):
+        entry = ledger.Entry(
+            id=key,
+            at=text_of(now - timedelta(days=days)),
+            party="auditor",
+            interest="audit",
+            basis="x",
+            whole_district=True,
+        )
+        await store.write(partial(ledger.enter, entry=entry))
+    new = {"student_id": "new", "school_id": "north", "given_name": "Nia", "family_name": "New"}
+    await store.write(lambda tx: people.create_student(tx, **new))
+    assert [one["id"] for one in await shown(lite, "admin", "ann")] == ["after", "before"]
+    assert [one["id"] for one in await shown(lite, "admin", "new")] == ["after"]
+    assert await store.read(lambda c: [ledger.concerns(c, key, "new") for key in ("before", "after")]) == [False, True]
+    whole = await store.read(lambda c: ledger.of_student(c, "new", everything=True))
+    assert [one.id for one in whole] == ["after"]  # the file for the family, too
 
 
 async def test_an_entry_has_party_and_interest(lite: Served) -> None:

@@ -228,6 +228,44 @@ async def test_entries_of_the_ledger_live_exactly_as_long_as_the_record(kept: St
     assert rows(kept, "ferpa_ledger_students", "cy") == 1
 
 
+async def test_entries_of_who_left_without_any_attendance_go_by_the_same_schedule(kept: Store) -> None:
+    """FERPA 38 §99.32(a)(2): who left and never had a mark keeps entries for as long as others, and not for good."""
+    now, long_ago = LATER, LATER - timedelta(days=500)
+    seats: dict[str, dict[str, Any]] = {
+        "left": {"ended": True, "changed_at": long_ago},
+        "over": {"ends_on": long_ago.date(), "changed_at": now},
+        "told_of": {"ended": True, "changed_at": long_ago},
+        "lately": {"ended": True, "changed_at": now},
+        "held": {"ended": True, "changed_at": long_ago},
+        "asked": {"ended": True, "changed_at": long_ago},
+        "here": {"changed_at": long_ago},
+    }
+
+    def unit(tx: Transaction) -> None:
+        for student in (*seats, "to_come"):
+            names = {"given_name": "Eve", "family_name": "Roe", "sort_name": student}
+            tx.insert(m.User, id=student, changed_at=long_ago, **names)
+            add_entry(tx, f"of_{student}", student)
+        tx.write_sql("UPDATE ferpa_ledger SET at = ? WHERE id <> 'of_told_of'", (long_ago.isoformat(),))
+        tx.write_sql("UPDATE ferpa_ledger SET at = ? WHERE id = 'of_told_of'", (now.isoformat(),))
+        for student, seat in seats.items():
+            tx.insert(m.Enrollment, user_id=student, class_id="algebra", role="student", **seat)
+
+    kept.write_now(unit)
+    ask(kept, "held")
+    lately = {"at": now, "kind": "compliance.inspection_fulfilled", "student_id": "asked"}
+    kept.write_now(lambda tx: tx.insert(m.Journal, **lately))
+    there = at(LATER, kept)
+    counted = await retention.purge(there, SCHEDULE, dry_run=True)
+    done = await retention.purge(there, SCHEDULE, dry_run=False)
+    assert (counted.counts["ledger"], done.counts["ledger"]) == (2, 2)
+    left = {student for student in (*seats, "to_come") if rows(kept, "ferpa_ledger_students", student)}
+    assert left == {"told_of", "lately", "held", "asked", "here", "to_come"}
+    assert {row["student_id"] for row in done.skipped} == {"held"}
+    assert {student for student, _ in kinds(kept, "compliance.purged")} >= {"left", "over"}
+    await log_verifies(kept)
+
+
 async def test_the_record_of_special_education_access_lives_as_long_as_the_record(kept: Store) -> None:
     """FERPA 49 §300.614: the record of access is kept with the child's record, and goes with it."""
     from homeroom_ferpa.rights import special

@@ -309,3 +309,15 @@ async def test_whoever_is_named_is_entered_in_the_audit_log(sqlite_url: str) -> 
         assert [one["student_id"] for one in found["items"]] == ["ann"]
         text = "SELECT action, student_ids FROM ferpa_audit WHERE action LIKE 'reports.%'"
         assert await running.district.store.read(lambda c: c.sql(text)) == [("reports.school", '["ann"]')]
+        text = "SELECT student_ids FROM ferpa_audit WHERE kind = 'hand_out' AND recipient = 'reports'"
+        assert await running.district.store.read(lambda c: c.sql(text)) == [('["ann"]',)] * 2  # days, and names
+        await told(running, f"ada-adm?{RANGE}", "admin_north")
+        assert len(await running.district.store.read(lambda c: c.sql(text))) == 2  # counts are of nobody
+
+
+async def test_a_plugin_without_a_ground_is_handed_no_students_days(sqlite_url: str) -> None:
+    outside = {"ferpa": {"access": {"inside": ["ferpa", "accounts"]}}}
+    async with served(sqlite_url, enabled=["ferpa", "reports"], required=["ferpa"], sections=outside) as running:
+        await running.district.store.write(attended)
+        assert await status_of(running, f"chronic-absence?{RANGE}", "admin_north") == 403
+        assert await status_of(running, f"ada-adm?{RANGE}", "admin_north") == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
@@ -16,13 +17,19 @@ from homeroom.store import models as m
 from tests.services.classroom import Classroom, classroom
 from tests.services.histories import CLASSES, DAYS, HISTORIES, MONDAY, STUDENTS, History, write
 
-FIGURES = StoredFigures(frozenset({"attendance.status"}), time_zone="UTC", weekdays=range(5))
+SCOPES = frozenset({"attendance.status", "student.given_name", "student.family_name", "student.preferred_name"})
+
+
+def figures(store: Store, scopes: frozenset[str] = SCOPES) -> StoredFigures:
+    return StoredFigures(store, "counter", scopes, time_zone="UTC", weekdays=range(5))
+
+
 LATER = datetime(2026, 5, 1, tzinfo=UTC)
 _PROPERTY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def school_at(store: Store, school_id: str, now: datetime = LATER) -> School:
-    (school,) = store.read_now(lambda c: FIGURES.schools(c, {school_id}, now=now))
+    (school,) = store.read_now(lambda c: figures(store).schools(c, {school_id}, now=now))
     return school
 
 
@@ -43,7 +50,7 @@ def test_the_days_are_those_one_would_count_by_hand(store: Store, history: Histo
     school = school_at(store, write(store, history))
     assert school.time_zone == history.zone
     class_ids = None if groups is None else {f"{school.id}-{group}" for group in groups}
-    found = store.read_now(lambda c: FIGURES.days(c, school, DAYS[0], DAYS[-1], class_ids=class_ids))
+    found = store.read_now(lambda c: figures(store).days(c, school, DAYS[0], DAYS[-1], class_ids=class_ids))
     counted = {
         one.school_day: Counter(present=one.present, tardy=one.tardy, absent=one.absent, excused=one.excused)
         for one in found
@@ -59,10 +66,10 @@ def test_each_students_days_are_those_one_would_count_by_hand(
 ) -> None:
     school = school_at(store, write(store, history))
     since, until = DAYS[first], DAYS[min(first + length, len(DAYS)) - 1]
-    held = store.read_now(lambda c: FIGURES.school_days(c, school, since, until))
+    held = store.read_now(lambda c: figures(store).school_days(c, school, since, until))
     assert held == [day for day in history.in_session() if since <= day <= until]
 
-    found = store.read_now(lambda c: FIGURES.student_days(c, school, held))
+    ((totals, found),) = asyncio.run(figures(store).student_days([(school, held)]))
 
     wanted = {}
     for student in STUDENTS:
@@ -77,23 +84,51 @@ def test_each_students_days_are_those_one_would_count_by_hand(
         one.student_id: (one.enrolled, one.attended, one.absent, one.excused, one.outside) for one in found
     } == wanted
     assert all(one.unknown >= 0 for one in found)
-    marked = store.read_now(lambda c: FIGURES.marked_days(c, school, since, until))
+    assert totals == store.read_now(lambda c: figures(store).totals(c, school, held))
+    counted = Counter((one.enrolled, one.attended, one.absent, one.excused, one.outside) for one in found)
+    assert {
+        (one.enrolled, one.attended, one.absent, one.excused, one.outside): one.students for one in totals
+    } == counted
+    marked = store.read_now(lambda c: figures(store).marked_days(c, school, since, until))
     assert marked == {DAYS[mark.day] for mark in history.marks if since <= DAYS[mark.day] <= until}
 
 
-def test_what_names_single_students_needs_its_scope(sqlite_store: Store) -> None:
+async def test_what_names_single_students_needs_its_scope(sqlite_store: Store) -> None:
     room = classroom(sqlite_store)
     school = school_at(sqlite_store, room.school_id)
-    bare = StoredFigures(frozenset(), time_zone="UTC", weekdays=range(5))
+    bare = figures(sqlite_store, frozenset())
     with pytest.raises(PermissionError, match=r"attendance\.status"):
-        sqlite_store.read_now(lambda c: bare.student_days(c, school, [MONDAY]))
+        await bare.student_days([(school, [MONDAY])])
+    with pytest.raises(PermissionError, match=r"attendance\.status"):
+        sqlite_store.read_now(lambda c: bare.totals(c, school, [MONDAY]))
     with pytest.raises(PermissionError, match=r"student\.family_name"):
-        sqlite_store.read_now(lambda c: bare.names(c, room.students))
+        await bare.names(room.students)
+
+
+async def test_what_names_single_students_is_entered_first_and_holds_no_others(sqlite_store: Store) -> None:
+    room = classroom(sqlite_store)
+    school = school_at(sqlite_store, room.school_id)
+    one = room.students[0]
+    checked_in(room, 0, datetime(MONDAY.year, MONDAY.month, MONDAY.day, 9, tzinfo=UTC), status="absent")
+    counting = figures(sqlite_store)
+    ((totals, found),) = await counting.student_days([(school, [MONDAY])], missed=0.5)
+    assert ([day.student_id for day in found], sum(alike.students for alike in totals)) == ([one], len(room.students))
+    names = await counting.names([one])
+    assert await counting.student_days([(school, [MONDAY])], enrolled=2) == [(totals, [])]  # nobody: nothing to enter
+    assert list(names) == [one]
+    rows = sqlite_store.read_now(lambda c: c.all(m.Journal.select().where(m.Journal.kind == "data.handed_out")))
+    assert [(row.subject_id, row.data) for row in rows] == [
+        ("counter", {"plugin": "counter", "fields": ["status"], "student_ids": [one]}),
+        (
+            "counter",
+            {"plugin": "counter", "fields": ["family_name", "given_name", "preferred_name"], "student_ids": [one]},
+        ),
+    ]
 
 
 def test_the_school_year_begins_with_the_calendars_or_in_july(store: Store) -> None:
     def began(day: date) -> date:
-        return store.read_now(lambda c: FIGURES.year_began(c, day))
+        return store.read_now(lambda c: figures(store).year_began(c, day))
 
     assert began(date(2026, 6, 30)) == date(2025, 7, 1)
     assert began(date(2026, 7, 1)) == date(2026, 7, 1)
@@ -131,7 +166,7 @@ def held(room: Classroom, day: date, *, hour: int = 9, state: str = "closed", cl
 def rolls_of(room: Classroom, days: list[date], now: datetime, **more: bool) -> list[tuple[date, str, str]]:
     school = school_at(room.store, room.school_id)
     found = room.store.read_now(
-        lambda c: FIGURES.rolls(c, school, days, now=now, open_for=timedelta(hours=3), **more)  # type: ignore[arg-type]
+        lambda c: figures(room.store).rolls(c, school, days, now=now, open_for=timedelta(hours=3), **more)  # type: ignore[arg-type]
     )
     return [(roll.school_day, roll.title, roll.state) for roll in found]
 
@@ -191,7 +226,14 @@ def checked_in(room: Classroom, student: int, at: datetime, *methods: str, **mor
     """A check-in as the core keeps one."""
     session, record = held(room, at.date()), new_id()
     evidence = [{"method": one, "verdict": "accept", "reason": ""} for one in methods]
-    values = {"evidence": evidence, "origin": "check_in", "recorded_at": at, "valid_from": at, **more}
+    values = {
+        "status": "present",
+        "evidence": evidence,
+        "origin": "check_in",
+        "recorded_at": at,
+        "valid_from": at,
+        **more,
+    }
     room.store.write_now(
         lambda tx: tx.insert(
             m.AttendanceRecord,
@@ -201,7 +243,6 @@ def checked_in(room: Classroom, student: int, at: datetime, *methods: str, **mor
             school_id=room.school_id,
             student_id=room.students[student],
             school_day=at.date(),
-            status="present",
             **values,
         )
     )
@@ -229,7 +270,7 @@ def test_check_ins_are_counted_in_the_hour_of_the_school_and_by_what_accepted_th
         tx.run(m.AttendanceRecord.update(origin="office", version=2).where(m.AttendanceRecord.id == row.id))
 
     store.write_now(correct)
-    found = store.read_now(lambda c: FIGURES.check_ins(c, school, DAYS[0], DAYS[-1]))
+    found = store.read_now(lambda c: figures(store).check_ins(c, school, DAYS[0], DAYS[-1]))
     assert [(one.hour, one.methods, one.count) for one in found] == [
         (6, ("geofence",), 1),
         (8, (), 1),
@@ -237,5 +278,5 @@ def test_check_ins_are_counted_in_the_hour_of_the_school_and_by_what_accepted_th
         (8, ("rotating_code",), 2),
         (10, ("rotating_code",), 1),
     ]
-    other = store.read_now(lambda c: FIGURES.check_ins(c, school, DAYS[0], DAYS[-1], class_ids={"another"}))
+    other = store.read_now(lambda c: figures(store).check_ins(c, school, DAYS[0], DAYS[-1], class_ids={"another"}))
     assert other == []

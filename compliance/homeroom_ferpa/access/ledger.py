@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from homeroom import Connection, Event, Transaction
@@ -23,11 +23,16 @@ CONSENTED = "party with consent"
 DIRECTORY = "directory information"
 SUBPOENA = "subpoena that forbids its disclosure"
 UNRECORDED = "no ground on file"
+STATED = "stated"
+"""Before a ground that whoever exported has stated, in their own words."""
 
 KINDS = ("data.handed_out", "notification.accepted", "data.exported", "attendance_out.handed_over")
 """The kinds of event that are disclosures."""
 
 _ROWS = 300
+_MEANWHILE = timedelta(hours=1)
+"""An export is entered before the database is read: who comes in between may be in it."""
+
 _COLUMNS = (
     "id, event_id, at, party, via, kind, interest, basis, exempt, fields, whole_district, notice, consent_id, "
     "standing_id, actor_id, request_id"
@@ -38,7 +43,7 @@ SELECT l.id, l.at, l.party, l.via, l.kind, l.interest, l.basis, l.exempt, l.fiel
 FROM ferpa_ledger l LEFT JOIN ferpa_ledger_students s ON s.entry_id = l.id AND s.student_id = ?
 LEFT JOIN ferpa_standings t ON t.kind = 'emergency' AND t.student_id = ? AND l.standing_id IS NOT NULL
   AND (t.id = l.standing_id OR t.party_id = l.party || '#' || l.id)
-WHERE (s.student_id IS NOT NULL OR l.whole_district = 1){more}
+WHERE (s.student_id IS NOT NULL OR (l.whole_district = 1 AND l.at >= ?)){more}
 ORDER BY l.at DESC, l.id DESC{limit}
 """
 _OFFICIAL = (
@@ -148,9 +153,11 @@ def of_student(
 ) -> list[Shown]:
     """The entries of one student, the newest first; `everything` also shows those that §99.32 does not ask for.
 
-    All of them, or `limit` at most, from behind the one with the time and the id `after`.
+    All of them, or `limit` at most, from behind the one with the time and the id `after`. What concerned the whole
+    district is an entry of those who were in it by then.
     """
-    more, params = ("" if everything or consent_id else " AND l.exempt IS NULL"), [student_id, student_id]
+    more = "" if everything or consent_id else " AND l.exempt IS NULL"
+    params = [student_id, student_id, _came(connection, student_id)]
     if consent_id is not None:
         more += " AND (l.consent_id = ? OR l.consent_id LIKE ?)"
         params += [consent_id, f"%{consent_id}%"]
@@ -215,9 +222,9 @@ def tell(tx: Transaction, entry_id: str, key: str, onward: Sequence[Redisclosure
 def concerns(connection: Connection, entry_id: str, student_id: str) -> bool:
     """Whether an entry is one of this student's."""
     rows = connection.sql(
-        "SELECT 1 FROM ferpa_ledger l WHERE l.id = ? AND (l.whole_district = 1 OR EXISTS ("
+        "SELECT 1 FROM ferpa_ledger l WHERE l.id = ? AND ((l.whole_district = 1 AND l.at >= ?) OR EXISTS ("
         "SELECT 1 FROM ferpa_ledger_students s WHERE s.entry_id = l.id AND s.student_id = ?))",
-        (entry_id, student_id),
+        (entry_id, _came(connection, student_id), student_id),
     )
     return bool(rows)
 
@@ -234,6 +241,15 @@ def consent_of(basis: str) -> str | None:
     """The id of the consent (or ids, with commas) that a basis names."""
     ground, _, key = basis.partition(":")
     return key if ground == decisions.CONSENT and key else None
+
+
+def _came(connection: Connection, student_id: str) -> str:
+    """Since when what leaves of the whole district may be of this student; "" where the journal does not say."""
+    rows = connection.sql(
+        "SELECT at FROM journal WHERE student_id = ? AND subject_id = ? AND kind = 'user.created' ORDER BY id LIMIT 1",
+        (student_id, student_id),
+    )
+    return text_of(datetime.fromisoformat(rows[0][0]) - _MEANWHILE) if rows else ""
 
 
 def _entry(tx: Transaction, event: Event, inside: Collection[str]) -> Entry | None:
@@ -253,21 +269,27 @@ def _entry(tx: Transaction, event: Event, inside: Collection[str]) -> Entry | No
         case "notification.accepted":
             return _message(tx, about, event)
         case "data.exported":
-            to = event.data.get("party")
-            return replace(
-                about,
-                party=str(to or "operator"),
-                interest=str(event.data.get("purpose") or "the district's own copy of its records"),
-                basis=UNRECORDED if to else decisions.STAFF,
-                exempt=None if to else OWN,
-                fields=tuple(event.data.get("files", ())),
-                whole_district=True,
-                notice=True,
-            )
+            return _exported(about, event.data)
         case "attendance_out.handed_over":
             return _handed_out(tx, replace(about, basis=UNRECORDED), event.data, inside)
         case _:
             return None
+
+
+def _exported(about: Entry, data: Mapping[str, Any]) -> Entry:
+    """The entry of an export: the district's own, on the ground that was found on file, or on one that was stated."""
+    to, ground = data.get("party"), data.get("ground")
+    basis = (f"{STATED}:{ground}" if ground else about.basis) if to else decisions.STAFF
+    return replace(
+        about,
+        party=str(to or "operator"),
+        interest=str(data.get("purpose") or "the district's own copy of its records"),
+        basis=basis,
+        exempt=exempt_by(basis),
+        fields=tuple(data.get("files", ())),
+        whole_district=True,
+        notice=True,
+    )
 
 
 def _handed_out(tx: Transaction, about: Entry, data: Mapping[str, Any], inside: Collection[str]) -> Entry:

@@ -18,7 +18,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Official:
-    """One entry. `recipient` is "plugin:NAME" or "key:ID"; `categories` are the kinds of record it may get."""
+    """One entry. `recipient` is "plugin:NAME", "key:ID" or "party:CODE"; `categories` the kinds of record it gets."""
 
     id: str
     recipient: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 
@@ -19,6 +20,12 @@ _NOBODYS = frozenset(
 _ON_THE_GROUNDS = "emergency.account"
 """Only those may do it who work at the school, and as such they reach everybody there, their own children too."""
 
+_EXPORT = "data.exported"
+_NO_EXPORT = (
+    "This party is not on file as a school official for all records. Put it on file (POST "
+    "/api/v1/compliance/officials, recipient party:CODE, categories all) and export --to party:CODE, or state the "
+    "ground with --ground: it stands in every student's record of disclosures."
+)
 _LATELY = timedelta(days=30)
 _EXPORTED = "See that an agreement or another ground covers each (the record of disclosures names the party)."
 _RENEW = "End its entry under /api/v1/compliance/officials and record the new agreement."
@@ -39,6 +46,8 @@ class Access:
         """
         if request.purpose not in self.settings.purposes:
             return decisions.wrong_purpose()
+        if request.action == _EXPORT:
+            return await self._export(request)
         carried = await self._carried(request) if request.recipient is not None else None
         if carried is not None and (not carried.allow or request.action != "guardian.notify"):
             return carried
@@ -105,6 +114,12 @@ class Access:
         if request.recipient in self.settings.inside:
             return Decision(allow=True, basis=decisions.STAFF)
         return await self._party(request, f"plugin:{request.recipient}")
+
+    async def _export(self, request: AccessRequest) -> Decision:
+        """Whether the whole district may be written out for somebody: one who is on file for all records."""
+        name = request.recipient or ""
+        decision = await self._party(request, name if ":" in name else f"party:{name}")
+        return decision if decision.allow else replace(decision, reason=_NO_EXPORT)
 
     async def _party(self, request: AccessRequest, name: str) -> Decision:
         by_age = self.settings.adult_rights

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from pydantic import ValidationError
 from quart import Blueprint
 
 from homeroom import Call, Connection, FieldError, Invalid, Refused, Target, Transaction, operation
@@ -27,10 +28,18 @@ def add_routes(pages: Blueprint, access: Access) -> None:
 def _giving(pages: Blueprint, access: Access) -> None:
     @pages.post("/consents")
     @operation(
-        "compliance.family", of=Target(student_id="body.student_id"), body=s.ConsentIn, answers={201: s.ConsentOut}
+        "compliance.family", of=Target(student_id="body.student_id"), body=s.ConsentAsked, answers={201: s.ConsentOut}
     )
-    async def give_consent(call: Call, body: s.ConsentIn) -> tuple[s.ConsentOut, int]:
-        """Put a consent on file; one that lacks anything §99.30 asks for is refused."""
+    async def give_consent(call: Call, body: s.ConsentAsked) -> tuple[s.ConsentOut, int]:
+        """Put a consent on file; one that lacks anything §99.30 asks for is refused, and that is kept."""
+        try:
+            return await give(call, _whole(body)), 201
+        except Invalid as refusal:
+            data = {"problem": "consent", "fields": [error.field for error in refusal.errors]}
+            await call.write(lambda tx: tx.journal("compliance.refused", student_id=body.student_id, data=data))
+            raise
+
+    async def give(call: Call, body: s.ConsentIn) -> s.ConsentOut:
         _check(access, call, body)
         session = call.me.session_id or ""
         one = consents.Signed(
@@ -53,7 +62,7 @@ def _giving(pages: Blueprint, access: Access) -> None:
             consents.add(tx, one)
             return next(_consent(found) for found in consents.of_student(tx, one.student_id) if found.id == one.id)
 
-        return await call.write(unit), 201
+        return await call.write(unit)
 
     @pages.delete("/consents/<consent_id>")
     @operation("compliance.family", of=_OF_QUERY, query=s.StudentQuery, answers={204: None}, problems=(412, 428))
@@ -120,6 +129,14 @@ def _as_office(connection: Connection, access: Access, call: Call, student_id: s
 def _holds(connection: Connection, access: Access, person_id: str, student_id: str) -> bool:
     by_age = access.settings.adult_rights
     return facts.holds_rights(connection, person_id, student_id, access.services.today(), by_age=by_age)
+
+
+def _whole(asked: s.ConsentAsked) -> s.ConsentIn:
+    """The consent, with everything that it needs. Raises Invalid with each field that is missing or wrong."""
+    try:
+        return s.ConsentIn.model_validate(asked.model_dump(exclude_none=True))
+    except ValidationError as exc:
+        raise Invalid.of(exc) from None
 
 
 def _check(access: Access, call: Call, body: s.ConsentIn) -> None:

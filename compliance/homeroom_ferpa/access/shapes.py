@@ -74,7 +74,10 @@ class StandingsOut(Answer):
 class OfficialIn(Body):
     """A vendor or system that is a school official: nothing of this may be left out (§99.31(a)(1)(i)(B))."""
 
-    recipient: str = Field(pattern=r"^(plugin|key):[A-Za-z0-9._-]{1,100}$")
+    recipient: str = Field(
+        pattern=r"^(plugin|key|party):[A-Za-z0-9._-]{1,100}$",
+        description="A plugin, an API key, or another party that exports and letters go to.",
+    )
     service: str = Field(min_length=3, max_length=1000, description="Which of the school's own tasks it does.")
     direct_control: str = Field(min_length=3, max_length=1000, description="How the school controls what it does.")
     redisclosure_limit: str = Field(min_length=3, max_length=1000)
@@ -106,6 +109,25 @@ class OfficialsOut(Answer):
     """The register."""
 
     items: list[OfficialOut]
+
+
+class ConsentAsked(Body):
+    """A consent as it is sent. What §99.30(b) asks for and is missing or wrong is refused by name, and that is kept."""
+
+    student_id: str = Id
+    records: list[str] | None = Field(default=None, max_length=20, description="The kinds of record; required.")
+    purpose: str | None = Field(default=None, max_length=100, description="Required.")
+    party: str | None = Field(default=None, max_length=200, description="Required; `class:` and a class of parties.")
+    text: str | None = Field(default=None, max_length=5000, description="What is approved, word for word; required.")
+    signed_by: str | None = Field(default=None, max_length=100, description="Required.")
+    signed_on: date | None = Field(default=None, description="Required.")
+    authenticated: str | None = Field(
+        default=None,
+        max_length=40,
+        description="Required, how the signer was known: session (the signer sends this), paper, in_person or "
+        "electronic_signature.",
+    )
+    ends_on: date | None = None
 
 
 class ConsentIn(Body):

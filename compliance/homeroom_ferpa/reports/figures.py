@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -21,7 +21,6 @@ _YEAR_BEGINS = (7, 1)
 _CHRONIC_IN = 10
 """Chronic is one day missed in so many enrolled, for whatever reason (US Department of Education, EDFacts FS195)."""
 
-_AT_ONCE = 500
 _COLUMNS = "number, since, until, small_cell, review, cells, published_at"
 
 
@@ -64,16 +63,13 @@ def count(
     names = Counter(school.name for school in schools)
     for school in schools:
         days = services.figures.school_days(connection, school, since, until)
-        judged = [
-            one for one in services.figures.student_days(connection, school, days) if one.enrolled >= minimum_days
-        ]
-        grades = _grades(connection, [one.student_id for one in judged])
         name = school.name if names[school.name] == 1 else f"{school.name} ({school.id})"
-        for one in judged:
-            key = name, grades.get(one.student_id, _UNKNOWN)
-            before = found.get(key, Counts(0, 0))
-            chronic = one.missed * _CHRONIC_IN >= one.enrolled
-            found[key] = Counts(before.students + 1, before.counted + chronic)
+        for alike in services.figures.totals(connection, school, days):
+            if alike.enrolled >= minimum_days:
+                key = name, alike.grade or _UNKNOWN
+                before = found.get(key, Counts(0, 0))
+                chronic = alike.students if alike.missed * _CHRONIC_IN >= alike.enrolled else 0
+                found[key] = Counts(before.students + alike.students, before.counted + chronic)
     return found
 
 
@@ -135,18 +131,6 @@ def published(connection: Connection) -> list[Published]:
 def school_year(day: date) -> int:
     """The year in which a day's school year began, on the first of July."""
     return day.year if (day.month, day.day) >= _YEAR_BEGINS else day.year - 1
-
-
-def _grades(connection: Connection, student_ids: Sequence[str]) -> dict[str, str]:
-    """The first grade of each student who has one."""
-    found: dict[str, str] = {}
-    for start in range(0, len(student_ids), _AT_ONCE):
-        some = student_ids[start : start + _AT_ONCE]
-        marks = ", ".join("?" * len(some))
-        for student_id, grades in connection.sql(f"SELECT id, grades FROM users WHERE id IN ({marks})", some):  # noqa: S608 - marks only
-            if listed := json.loads(grades or "[]"):
-                found[student_id] = str(listed[0])
-    return found
 
 
 def _table(row: tuple[Any, ...]) -> Published:

@@ -34,6 +34,22 @@ WHERE NOT EXISTS (SELECT 1 FROM enrollments e WHERE e.user_id = r.student_id AND
   AND (e.ends_on IS NULL OR e.ends_on > ?)){whose}
 GROUP BY r.student_id HAVING max(r.school_day) < ? ORDER BY r.student_id
 """
+_UNMARKED = """
+SELECT k.student_id FROM ({kept}) k
+LEFT JOIN ferpa_ledger_students s ON s.student_id = k.student_id LEFT JOIN ferpa_ledger l ON l.id = s.entry_id
+WHERE NOT EXISTS (SELECT 1 FROM attendance_records r WHERE r.student_id = k.student_id)
+AND NOT EXISTS (SELECT 1 FROM enrollments e WHERE e.user_id = k.student_id AND e.role = 'student'
+  AND ((e.ended AND e.changed_at >= ?) OR (NOT e.ended AND (e.ends_on IS NULL OR e.ends_on > ?))))
+AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.student_id = k.student_id AND j.at >= ?
+  AND j.kind NOT IN ('compliance.purged', 'compliance.purge_skipped'))
+AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = k.student_id AND (u.ended AND u.changed_at >= ? OR NOT u.ended
+  AND NOT EXISTS (SELECT 1 FROM enrollments e WHERE e.user_id = u.id AND e.role = 'student')))
+GROUP BY k.student_id HAVING max(l.at) IS NULL OR max(l.at) < ? ORDER BY k.student_id
+"""
+"""Who has no attendance (any more), and since the day that is given five times was in no class and had nothing done.
+
+Who never was in a class and is in the roster still may be about to come.
+"""
 _MESSAGES = f"FROM notifications WHERE state IN {_ON_NO_WAY} AND changed_at < ?"
 _OTHERS: dict[str, tuple[str, str]] = {
     "sign_ins": ("sign_in_sessions", "(ended_at IS NOT NULL AND ended_at < ?) OR expires_at < ?"),
@@ -177,14 +193,25 @@ def _leavers(
 ) -> list[tuple[str, int]]:
     """The students who have left longer ago than attendance is kept, and how many records they have.
 
-    With `student_id` only that one is looked for, which costs as much as there is of this student.
+    That may be none: what lives with the record goes then, too. With `student_id` only that one is looked
+    for, which costs as much as there is of this student.
     """
     if schedule.attendance is None:
         return []
     whose, one = ("", []) if student_id is None else (" AND r.student_id = ?", [student_id])
     today = services.today().isoformat()
     params = (today, *one, later(today, -schedule.attendance))
-    return [(found, rows) for found, rows in connection.sql(_LEFT.format(whose=whose), params)]
+    marked = [(found, rows) for found, rows in connection.sql(_LEFT.format(whose=whose), params)]
+    return marked + _unmarked(connection, later(today, -schedule.attendance), student_id)
+
+
+def _unmarked(connection: Connection, before: str, student_id: str | None) -> list[tuple[str, int]]:
+    """The students (or the one) without attendance who left before a day, and of whom something is kept."""
+    where, one = ("", []) if student_id is None else (" WHERE student_id = ?", [student_id])
+    tables = (*_WITH_THE_RECORD, "ledger_students")
+    kept = " UNION ".join(f"SELECT student_id FROM ferpa_{table}{where}" for table in tables)  # noqa: S608 - constants
+    params = (*(one * len(tables)), *[before] * 5)
+    return [(found, 0) for (found,) in connection.sql(_UNMARKED.format(kept=kept), params)]
 
 
 def _count(connection: Connection, services: Services, schedule: Retention) -> Purge:

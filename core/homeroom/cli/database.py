@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from homeroom.cli.output import NOT_FINE, example, json_option, print_json, prog
 
 if TYPE_CHECKING:
     from homeroom.settings import Settings
+
+_MEANS_SOMETHING, _LONGEST_GROUND = 3, 300
 
 
 @click.group()
@@ -117,23 +120,32 @@ def restore(*, path: Path, as_json: bool, config: Path | None) -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--to", "party", metavar="PARTY", help="For whom it is, where it is not for the district itself.")
 @click.option("--purpose", metavar="PURPOSE", help="What they may use it for.")
+@click.option(
+    "--ground", metavar="TEXT", help="The ground, where the party is not on file: a law, an order, a contract."
+)
 @json_option
 @config_option
-def export(*, path: Path, party: str | None, purpose: str | None, as_json: bool, config: Path | None) -> None:
+def export(
+    *, path: Path, party: str | None, purpose: str | None, ground: str | None, as_json: bool, config: Path | None
+) -> None:
     """Write the whole district to PATH, a new folder or a new .zip: OneRoster 1.2 CSV, and attendance as CSV.
 
     Everything in it is in clear: guard it. That it was written, for whom and why, is entered in the journal first.
+    With --to, plugins that keep the law may refuse it; a ground that you state is kept with the entry.
     """
-    from functools import partial
-
     from homeroom.export import export as export_district
     from homeroom.export import exported
 
     if (party is None) != (purpose is None):
         raise click.UsageError("Give --to and --purpose together.")
+    if ground is not None and (party is None or not _MEANS_SOMETHING <= len(ground.strip()) <= _LONGEST_GROUND):
+        raise click.UsageError("Give --ground with --to, in 3 to 300 characters.")
     settings = settings_of(config)
-    with installation.opened_store(settings) as store:
-        store.write_now(partial(exported, party=party, purpose=purpose))
+    if party is None or purpose is None:
+        with installation.opened_store(settings) as store:
+            store.write_now(exported)
+    else:
+        asyncio.run(_granted(settings, party, purpose, ground))
     with progress("exporting", quiet=as_json) as show:
         rows = export_district(settings.database.url, settings.cipher(), path, progress=show)
     if as_json:
@@ -142,6 +154,18 @@ def export(*, path: Path, party: str | None, purpose: str | None, as_json: bool,
         for name, count in rows.items():
             click.echo(f"{count:>9}  {name}")
         click.echo(f"The district is in {path}; guard it, it is in clear.")
+
+
+async def _granted(settings: Settings, party: str, purpose: str, ground: str | None) -> None:
+    """Return when an export for a party is entered. Raises ClickException where it is refused."""
+    from homeroom.export import export_to
+    from homeroom.store import Refused
+
+    async with installation.loaded(settings) as district:
+        try:
+            await export_to(district.store, district.host, party, purpose=purpose, ground=ground)
+        except Refused as refusal:
+            raise click.ClickException(f"{refusal} Nothing was written.") from None
 
 
 def _erase_again(settings: Settings) -> int:

@@ -198,7 +198,7 @@ def services(
         messages=messages or KeptMessages(),
         store=StoredTables(store) if store is not None else NoTables(),
         custody=_custody(store, erase_list),
-        figures=_figures(allowed, time_zone),
+        figures=_figures(store, name, allowed, time_zone),
         entrance=_entrance(store, name, allowed, time_zone),
         derive=lambda purpose: hmac.new(b"only for tests", purpose.encode(), hashlib.sha256).digest(),
         api=lambda: api,
@@ -215,11 +215,11 @@ def _custody(store: Store | None, erase_list: Path | None) -> Custody:
     return StoredCustody(cast("Store", store), erase_list)
 
 
-def _figures(scopes: frozenset[str], time_zone: str) -> Figures:
-    """The real ones: they read from the connection that they are given."""
+def _figures(store: Store | None, name: str, scopes: frozenset[str], time_zone: str) -> Figures:
+    """The real ones, with no plugins to ask; what is of single students needs the store."""
     from homeroom.figures import StoredFigures
 
-    return StoredFigures(scopes, time_zone=time_zone, weekdays=range(5))
+    return StoredFigures(cast("Store", store), name, scopes, time_zone=time_zone, weekdays=range(5))
 
 
 def _entrance(store: Store | None, name: str, scopes: frozenset[str], time_zone: str) -> Entrance:

@@ -1,4 +1,7 @@
-"""Chronic absence, and the averages of attendance and membership: both count each student's days."""
+"""Chronic absence, and the averages of attendance and membership: both count students' days.
+
+Only who is chronically absent is known singly; of all others there are counts.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from homeroom import Connection, School, Services, StudentDays
+from homeroom import Connection, Days, DayTotals, School, Services, StudentDays
 from homeroom_reports.answers import AbsenceTotals, MembershipTotals, SchoolAbsence, SchoolMembership
 from homeroom_reports.asked import Whose, mean, over, share
 from homeroom_reports.settings import ReportsSettings
@@ -14,29 +17,48 @@ from homeroom_reports.settings import ReportsSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """One school: its days in session that are over, how many of them have no mark at all, and its students' days."""
+    """One school: its days in session that are over, how many of them have no mark at all, and its students' days.
+
+    `chronic` are those who are chronically absent, where that was asked for.
+    """
 
     school: School
     days: Sequence[date]
-    without_marks: int
-    students: Sequence[StudentDays]
+    without_marks: int = 0
+    totals: Sequence[DayTotals]
+    chronic: Sequence[StudentDays] = ()
+
+
+def held(
+    services: Services, connection: Connection, wanted: Whose, since: date, until: date
+) -> list[tuple[School, Sequence[date]]]:
+    """Every school, with its days in session that are over."""
+    days = services.figures.school_days
+    return [(school, over(days(connection, school, since, until), school)) for school in wanted.schools]
 
 
 def count(services: Services, connection: Connection, wanted: Whose, since: date, until: date) -> list[Counted]:
-    """Every school."""
-    figures = services.figures
-    found = []
-    for school in wanted.schools:
-        days = over(figures.school_days(connection, school, since, until), school)
-        found.append(
-            Counted(
-                school=school,
-                days=days,
-                without_marks=_without_marks(services, connection, school, days),
-                students=figures.student_days(connection, school, days),
-            )
+    """Every school in figures alone."""
+    return [
+        Counted(
+            school=school,
+            days=days,
+            without_marks=_without_marks(services, connection, school, days),
+            totals=services.figures.totals(connection, school, days),
         )
-    return found
+        for school, days in held(services, connection, wanted, since, until)
+    ]
+
+
+async def count_chronic(
+    services: Services, schools: Sequence[tuple[School, Sequence[date]]], settings: ReportsSettings
+) -> list[Counted]:
+    """Every school, with who is chronically absent: a hand-out. Raises Refused."""
+    found = await services.figures.student_days(schools, enrolled=settings.minimum_days, missed=settings.chronic_at)
+    return [
+        Counted(school=school, days=days, totals=totals, chronic=students)
+        for (school, days), (totals, students) in zip(schools, found, strict=True)
+    ]
 
 
 def _without_marks(services: Services, connection: Connection, school: School, days: Sequence[date]) -> int:
@@ -44,19 +66,19 @@ def _without_marks(services: Services, connection: Connection, school: School, d
     return sum(day not in marked for day in days)
 
 
-def is_judged(student: StudentDays, settings: ReportsSettings) -> bool:
+def is_judged(student: Days, settings: ReportsSettings) -> bool:
     """Whether a student was enrolled long enough."""
     return student.enrolled >= settings.minimum_days
 
 
-def is_chronic(student: StudentDays, settings: ReportsSettings) -> bool:
+def is_chronic(student: Days, settings: ReportsSettings) -> bool:
     """Whether a student who was enrolled long enough missed too many of these days."""
     return is_judged(student, settings) and student.missed / student.enrolled >= settings.chronic_at
 
 
-def chronic(counted: Sequence[Counted], settings: ReportsSettings) -> list[tuple[School, StudentDays]]:
+def chronic(counted: Sequence[Counted]) -> list[tuple[School, StudentDays]]:
     """The students who are chronically absent, each with the school, the highest share first."""
-    found = [(one.school, student) for one in counted for student in one.students if is_chronic(student, settings)]
+    found = [(one.school, student) for one in counted for student in one.chronic]
     return sorted(found, key=lambda pair: (-pair[1].missed / pair[1].enrolled, -pair[1].missed, pair[1].student_id))
 
 
@@ -64,8 +86,8 @@ def absence_of_schools(counted: Sequence[Counted], settings: ReportsSettings) ->
     """Each school's figures."""
     found = []
     for one in counted:
-        judged = sum(is_judged(student, settings) for student in one.students)
-        missing = sum(is_chronic(student, settings) for student in one.students)
+        judged = sum(alike.students for alike in one.totals if is_judged(alike, settings))
+        missing = sum(alike.students for alike in one.totals if is_chronic(alike, settings))
         found.append(
             SchoolAbsence(
                 school_id=one.school.id,
@@ -73,7 +95,7 @@ def absence_of_schools(counted: Sequence[Counted], settings: ReportsSettings) ->
                 students=judged,
                 chronically_absent=missing,
                 share=share(missing, judged),
-                too_short=len(one.students) - judged,
+                too_short=sum(alike.students for alike in one.totals) - judged,
                 days_in_session=len(one.days),
                 day_rule=dict(one.school.day_rule),
             )
@@ -96,8 +118,8 @@ def membership_of_schools(counted: Sequence[Counted]) -> list[SchoolMembership]:
     """Each school's averages."""
     found = []
     for one in counted:
-        enrolled = sum(student.enrolled for student in one.students)
-        attended = sum(student.attended for student in one.students)
+        enrolled = sum(alike.students * alike.enrolled for alike in one.totals)
+        attended = sum(alike.students * alike.attended for alike in one.totals)
         found.append(
             SchoolMembership(
                 school_id=one.school.id,
@@ -106,9 +128,9 @@ def membership_of_schools(counted: Sequence[Counted]) -> list[SchoolMembership]:
                 days_without_marks=one.without_marks,
                 membership_days=enrolled,
                 attendance_days=attended,
-                absence_days=sum(student.missed for student in one.students),
-                unknown_days=sum(student.unknown for student in one.students),
-                outside_days=sum(student.outside for student in one.students),
+                absence_days=sum(alike.students * alike.missed for alike in one.totals),
+                unknown_days=sum(alike.students * alike.unknown for alike in one.totals),
+                outside_days=sum(alike.students * alike.outside for alike in one.totals),
                 ada=mean(attended, len(one.days)),
                 adm=mean(enrolled, len(one.days)),
                 rate=share(attended, enrolled),

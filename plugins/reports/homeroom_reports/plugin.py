@@ -13,7 +13,7 @@ class Reports:
     """Figures that explain themselves. It keeps nothing: each answer is counted from the records as they are now."""
 
     hook_api = HOOK_API
-    scopes = frozenset({"attendance.status", "student.given_name", "student.family_name"})
+    scopes = frozenset({"attendance.status", "student.given_name", "student.family_name", "student.preferred_name"})
     Settings = ReportsSettings
 
     def __init__(self, settings: ReportsSettings, services: Services) -> None:

@@ -119,10 +119,11 @@ def _add_of_schools(pages: Blueprint, services: Services, settings: ReportsSetti
     @operation("reports.school", of=_SCHOOL, query=a.Page, answers=a.ChronicAbsence)
     async def read_chronic_absence(call: Call, query: a.Page) -> a.ChronicAbsence | Response:
         """Students who missed too many of their days this school year, or of the days that are named."""
-        since, until, now, found = await _students(reader, services, call, query)
-        items = absence.chronic(found, settings)
+        since, until = await _year(services, call, query)
+        now, found = await reader.chronic(call, settings, since, until)
+        items = absence.chronic(found)
         page, onward = (items, None) if wants_csv(query) else page_of(query, items)
-        names = await call.read(lambda c: services.figures.names(c, {student.student_id for _, student in page}))
+        names = await services.figures.names({student.student_id for _, student in page})
         call.discloses(names, fields=("name", "status"), rows=len(page))
         shown = [_student(school, student, names.get(student.student_id, "")) for school, student in page]
         if wants_csv(query):
@@ -144,7 +145,8 @@ def _add_of_schools(pages: Blueprint, services: Services, settings: ReportsSetti
     @operation("reports.school", of=_SCHOOL, query=a.Days, answers=a.Membership)
     async def read_membership(call: Call, query: a.Days) -> a.Membership | Response:
         """Average daily attendance and membership of this school year, or of the days that are named."""
-        since, until, now, found = await _students(reader, services, call, query)
+        since, until = await _year(services, call, query)
+        now, found = await reader.read(call, lambda c, wanted, _: absence.count(services, c, wanted, since, until))
         schools = absence.membership_of_schools(found)
         if wants_csv(query):
             rows = [[getattr(one, name) for name in absence.SCHOOL_COLUMNS] for one in schools]
@@ -167,22 +169,31 @@ class _Reader:
     async def read(self, call: Call, count: Callable[[Connection, Whose, datetime], T]) -> tuple[datetime, T]:
         """When it was counted, and what `count` gives of what the caller asks for and reaches."""
         async with self._turn:
-            now = self._services.clock.now()
-            return now, await call.read(lambda c: count(c, whose(call, self._services, c, now), now))
+            return await self._read(call, count)
+
+    async def chronic(
+        self, call: Call, settings: ReportsSettings, since: date, until: date
+    ) -> tuple[datetime, list[absence.Counted]]:
+        """When it was counted, and every school that the caller reaches, with who is chronically absent."""
+        async with self._turn:
+            now, schools = await self._read(
+                call, lambda c, wanted, _: absence.held(self._services, c, wanted, since, until)
+            )
+            return now, await absence.count_chronic(self._services, schools, settings)
+
+    async def _read(self, call: Call, count: Callable[[Connection, Whose, datetime], T]) -> tuple[datetime, T]:
+        now = self._services.clock.now()
+        return now, await call.read(lambda c: count(c, whose(call, self._services, c, now), now))
 
 
-async def _students(
-    reader: _Reader, services: Services, call: Call, query: a.Days
-) -> tuple[date, date, datetime, list[absence.Counted]]:
-    """Every student's days of the school year, or of the days that are named, up to yesterday."""
+async def _year(services: Services, call: Call, query: a.Days) -> tuple[date, date]:
+    """The first and the last day that are counted: of the school year or as they are named, up to yesterday."""
     yesterday = call.today() - ONE_DAY
     last = query.until or yesterday
     if query.since is None:
         began = await call.read(lambda c: services.figures.year_began(c, last))
         query = query.model_copy(update={"since": began})
-    since, until = days_of(query, yesterday, back=0, most=YEAR)
-    now, found = await reader.read(call, lambda c, wanted, _: absence.count(services, c, wanted, since, until))
-    return since, until, now, found
+    return days_of(query, yesterday, back=0, most=YEAR)
 
 
 def _student(school: Any, student: StudentDays, name: str) -> a.AbsentStudent:
