@@ -97,7 +97,7 @@ def _set_clock() -> None:
 def _hurry() -> None:
     """Make the waits of the background a tenth as long."""
     from homeroom import consumers, jobs, moments
-    from homeroom.attendance_out import batches, drain, runner
+    from homeroom.attendance_out import batches, pauses, runner
     from homeroom.host import breaker
     from homeroom.notify import clocks, delivery, judging, notifier, standing
     from homeroom.runs import scheduler
@@ -117,8 +117,8 @@ def _hurry() -> None:
         (delivery, ("_FRESH", "_RESTS", "_LOOK_AGAIN")),
         (judging, ("_BEING_SENT",)),
         (standing, ("_FIRST_RETRY",)),
-        (drain, ("_FIRST_PAUSE", "_LONGEST_PAUSE")),
-        (batches, ("_FIRST_WAIT", "_LONGEST_WAIT")),
+        (pauses, ("_FIRST_PAUSE", "LONGEST_PAUSE")),
+        (batches, ("_FIRST_WAIT", "_LONGEST_WAIT", "LONGEST_PAUSE")),
     ):
         for name in names:
             vars(module)[name] /= 10
