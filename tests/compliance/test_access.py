@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import date, datetime
@@ -419,7 +420,7 @@ async def test_who_receives_anything_was_authenticated_first(lite: Served) -> No
 
 
 async def test_two_custodians_who_decide_at_once_are_told(lite: Served) -> None:
-    """FERPA 4 §99.4: of two custodians who decide at once the second is refused, and nothing is lost."""
+    """FERPA 4 §99.4: of two custodians who decide at once the second is refused, which is kept."""
     kept = await order(lite)
     body = {"student_id": "ann", "guardian_id": "guardian_ann", "document": "The same order again"}
     assert (await lite.post("~/compliance/orders", "admin", body)).status_code == 409
@@ -430,6 +431,13 @@ async def test_two_custodians_who_decide_at_once_are_told(lite: Served) -> None:
     one = await lite.post("~/compliance/directory", "admin", {"items": ["name"]}, headers={"If-Match": '"0"'})
     two = await lite.post("~/compliance/directory", "admin", {"items": []}, headers={"If-Match": '"0"'})
     assert (one.status_code, two.status_code) == (200, 412)
+    query = "SELECT student_id, subject_id, data FROM journal WHERE kind = 'compliance.refused' ORDER BY id"
+    told = await lite.district.store.read(lambda c: c.sql(query))
+    assert [(student, subject, json.loads(data)["problem"]) for student, subject, data in told] == [
+        ("ann", None, "already-on-file"),
+        ("ann", kept["id"], "changed-meanwhile"),
+        (None, None, "changed-meanwhile"),
+    ]
 
 
 async def test_a_plugin_that_answers_authorize_finds_the_doors_shut(lite: Served) -> None:

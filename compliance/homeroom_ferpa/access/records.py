@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from quart import request
 
-from homeroom import Refused, Transaction
+from homeroom import Call, Refused, Transaction
+
+T = TypeVar("T")
+
+_ANOTHER_WAS_QUICKER = (409, 412)
 
 
 def new_id() -> str:
@@ -34,6 +40,21 @@ def expected_version() -> int:
 def changed() -> Refused:
     """The refusal of a decision on something that somebody else has decided meanwhile."""
     return Refused(412, "changed-meanwhile", "Somebody else has decided meanwhile; read it again before you decide.")
+
+
+async def decided(
+    call: Call, unit: Callable[[Transaction], T], *, student_id: str | None = None, subject_id: str | None = None
+) -> T:
+    """What `unit` gives, once committed. That another was quicker is kept in the journal, and raised."""
+    try:
+        return await call.write(unit)
+    except Refused as refusal:
+        if refusal.status in _ANOTHER_WAS_QUICKER:
+            data = {"problem": refusal.problem}
+            await call.write(
+                lambda tx: tx.journal("compliance.refused", student_id=student_id, subject_id=subject_id, data=data)
+            )
+        raise
 
 
 def missing() -> Refused:

@@ -14,7 +14,7 @@ from homeroom import Call, Connection, FieldError, Invalid, Target, Transaction,
 from homeroom_ferpa.access import directory, facts, ledger, officials, routes_consents, routes_ledger, standings
 from homeroom_ferpa.access import shapes as s
 from homeroom_ferpa.access.part import Access
-from homeroom_ferpa.access.records import expected_version, new_id, text_of
+from homeroom_ferpa.access.records import decided, expected_version, new_id, text_of
 from homeroom_ferpa.access.standings import Standing
 
 _EXCEPTIONS: tuple[standings.Kind, ...] = ("dependent", "emergency", "postsecondary")
@@ -60,7 +60,7 @@ def _orders(pages: Blueprint, access: Access) -> None:
             standings.add(tx, one)
             return _found(tx, one.student_id, ("order",), one.id)
 
-        return await call.write(unit), 201
+        return await decided(call, unit, student_id=body.student_id), 201
 
     @pages.get("/orders")
     @operation("compliance.read", of=_OF_QUERY, query=s.StudentQuery, answers=s.StandingsOut)
@@ -72,16 +72,15 @@ def _orders(pages: Blueprint, access: Access) -> None:
     @operation("compliance.manage", of=_OF_QUERY, query=s.StudentQuery, answers={204: None}, problems=(412, 428))
     async def lift_order(call: Call, order_id: str, query: s.StudentQuery) -> tuple[None, int]:
         """End an order, as of now; the entry stays."""
-        await call.write(
-            partial(
-                standings.lift,
-                key=order_id,
-                student_id=query.student_id,
-                version=expected_version(),
-                kinds=("order",),
-                by=call.subject,
-            )
+        unit = partial(
+            standings.lift,
+            key=order_id,
+            student_id=query.student_id,
+            version=expected_version(),
+            kinds=("order",),
+            by=call.subject,
         )
+        await decided(call, unit, student_id=query.student_id, subject_id=order_id)
         return None, 204
 
 
@@ -117,7 +116,7 @@ def _exceptions(pages: Blueprint, access: Access) -> None:
                     ledger.enter(tx, _emergency(tx, one, body.records))
             return s.StandingsOut(items=[_found(tx, one.student_id, _EXCEPTIONS, one.id) for one in some])
 
-        return await call.write(unit), 201
+        return await decided(call, unit, student_id=body.student_id), 201
 
     @pages.get("/exceptions")
     @operation("compliance.read", of=_OF_QUERY, query=s.StudentQuery, answers=s.StandingsOut)
@@ -129,16 +128,15 @@ def _exceptions(pages: Blueprint, access: Access) -> None:
     @operation("compliance.manage", of=_OF_QUERY, query=s.StudentQuery, answers={204: None}, problems=(412, 428))
     async def end_exception(call: Call, exception_id: str, query: s.StudentQuery) -> tuple[None, int]:
         """End an exception, as of now; the entry stays."""
-        await call.write(
-            partial(
-                standings.lift,
-                key=exception_id,
-                student_id=query.student_id,
-                version=expected_version(),
-                kinds=_EXCEPTIONS,
-                by=call.subject,
-            )
+        unit = partial(
+            standings.lift,
+            key=exception_id,
+            student_id=query.student_id,
+            version=expected_version(),
+            kinds=_EXCEPTIONS,
+            by=call.subject,
         )
+        await decided(call, unit, student_id=query.student_id, subject_id=exception_id)
         return None, 204
 
 
@@ -160,7 +158,7 @@ def _officials(pages: Blueprint, access: Access) -> None:
             officials.add(tx, one)
             return next(_official(found) for found in officials.listed(tx) if found.id == one.id)
 
-        return await call.write(unit), 201
+        return await decided(call, unit), 201
 
     @pages.get("/officials")
     @operation("compliance.read", answers=s.OfficialsOut)
@@ -172,7 +170,8 @@ def _officials(pages: Blueprint, access: Access) -> None:
     @operation("compliance.manage", answers={204: None}, problems=(412, 428))
     async def end_official(call: Call, official_id: str) -> tuple[None, int]:
         """Let a vendor be a school official no more, as of now."""
-        await call.write(partial(officials.remove, key=official_id, version=expected_version(), by=call.subject))
+        unit = partial(officials.remove, key=official_id, version=expected_version(), by=call.subject)
+        await decided(call, unit, subject_id=official_id)
         return None, 204
 
 
@@ -198,16 +197,15 @@ def _directory(pages: Blueprint, access: Access) -> None:
             notice_on=body.notice_on,
             opt_out_until=body.opt_out_until,
         )
-        expected = expected_version()
-        return _policy(await call.write(lambda tx: directory.decide(tx, policy, expected=expected, by=call.subject)))
+        unit = partial(directory.decide, policy=policy, expected=expected_version(), by=call.subject)
+        return _policy(await decided(call, unit))
 
     @pages.delete("/directory")
     @operation("compliance.manage", answers=s.PolicyOut, problems=(412, 428))
     async def close_directory(call: Call) -> s.PolicyOut:
         """Designate nothing any more."""
-        expected = expected_version()
-        empty = directory.Policy()
-        return _policy(await call.write(lambda tx: directory.decide(tx, empty, expected=expected, by=call.subject)))
+        unit = partial(directory.decide, policy=directory.Policy(), expected=expected_version(), by=call.subject)
+        return _policy(await decided(call, unit))
 
     @pages.post("/directory/releases")
     @operation(
@@ -281,7 +279,7 @@ def _opt_outs(pages: Blueprint, access: Access) -> None:
             routes_consents.check_may_decide(tx, access, call, query.student_id)
             directory.withdraw(tx, query.student_id, expected, by=call.subject)
 
-        await call.write(unit)
+        await decided(call, unit, student_id=query.student_id)
         return None, 204
 
 

@@ -11,7 +11,7 @@ from homeroom import Call, Connection, FieldError, Invalid, Refused, Target, Tra
 from homeroom_ferpa.access import consents, facts, ledger
 from homeroom_ferpa.access import shapes as s
 from homeroom_ferpa.access.part import Access
-from homeroom_ferpa.access.records import expected_version, new_id
+from homeroom_ferpa.access.records import decided, expected_version, new_id
 from homeroom_ferpa.access.shown import page_of, shown
 
 _OF_QUERY = Target(student_id="query.student_id")
@@ -74,7 +74,7 @@ def _giving(pages: Blueprint, access: Access) -> None:
             check_may_decide(tx, access, call, query.student_id)
             consents.revoke(tx, consent_id, query.student_id, expected, by=call.subject)
 
-        await call.write(unit)
+        await decided(call, unit, student_id=query.student_id, subject_id=consent_id)
         return None, 204
 
 
