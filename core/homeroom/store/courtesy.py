@@ -8,11 +8,11 @@ import time
 from homeroom.store import Store
 
 _MANY = 5  # units of others in one step: a rush
-_LONGEST = 0.25  # seconds of one rest
+_LONGEST = 0.4  # seconds of one rest
 
 
 class Courtesy:
-    """Rests after a step in which others wrote: in a rush for three times as long as the step took, else less.
+    """Rests after a step in which others wrote: in a rush for five times as long as the step took, else less.
 
     Alone it never rests. What this process does not see, another server's check-ins, it does not heed.
     """
@@ -35,7 +35,7 @@ class Courtesy:
             took = time.monotonic() - self._since
             self._awake.clear()
             try:
-                await asyncio.sleep(min(3 * took * min(1.0, others / _MANY), _LONGEST))
+                await asyncio.sleep(min(5 * took * min(1.0, others / _MANY), _LONGEST))
             finally:
                 self._awake.set()
         self._since = time.monotonic()
