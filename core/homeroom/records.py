@@ -95,6 +95,14 @@ class UserRole:
     ends_on: date | None = None
     status: RecordStatus = "active"
 
+    def nearness(self, day: date) -> tuple[int, int]:
+        """Greater for the role that says more of `day`: one that holds then, else the next to come, else the last."""
+        begins = self.begins_on or date.min
+        if begins > day:
+            return 1, -begins.toordinal()
+        has_ended = self.ends_on is not None and self.ends_on <= day
+        return 0 if has_ended else 2, begins.toordinal()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:

@@ -47,6 +47,11 @@ class VendorError(SourceError):
         self.data = data
         self.signing_in = signing_in
 
+    @property
+    def of_all(self) -> bool:
+        """Whether no other request would fare better now: the sign-in was refused, or the system asks to slow down."""
+        return self.signing_in or self.status in BUSY
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:

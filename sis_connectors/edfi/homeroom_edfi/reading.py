@@ -189,18 +189,10 @@ class People:
         if same is None:
             held.append(role)
             return True
-        if self._nearness(role) <= self._nearness(same):
+        if role.nearness(self.today) <= same.nearness(self.today):
             return False
         held[held.index(same)] = role
         return True
-
-    def _nearness(self, role: UserRole) -> tuple[int, int]:
-        """Greater for the role that says more of today."""
-        begins = role.begins_on or date.min
-        if begins > self.today:
-            return 1, -begins.toordinal()
-        has_ended = role.ends_on is not None and role.ends_on <= self.today
-        return 0 if has_ended else 2, begins.toordinal()
 
     def user(self, kind: keys.Kind, row: Row) -> User:
         """A person with all that is known of them."""

@@ -25,7 +25,6 @@ BATCH = 200
 
 _ONE, _MANY = "daily_time", "batch_daily_time"
 _GIVE_UP = 3  # writes that might succeed later and failed one after another
-_BUSY = (429, 503, 509)  # all of PowerSchool, and not one student's mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +219,7 @@ class Writer:
 def _concerns_all(exc: SourceError) -> bool:
     """Whether no other mark would fare better: nothing is granted, signed in or set up, or all is too much now."""
     if isinstance(exc, VendorError):
-        return exc.signing_in or exc.status in _BUSY
+        return exc.of_all
     return isinstance(exc, MissingGrants) or not exc.retry
 
 

@@ -25,7 +25,6 @@ from homeroom_skyward.qmlativ_pages import YES
 _NO_ID = "it was not read from Skyward's Generic API, so Skyward's number of it is not known"
 _DAYS_KEPT = 60
 _GIVE_UP = 3  # writes that might succeed later and failed one after another
-_BUSY = (429, 503, 509)  # all of Skyward, and not one student's mark
 T = TypeVar("T")
 
 
@@ -178,7 +177,7 @@ class QmlativAttendance:
         try:
             await self._put(wish, held)
         except VendorError as exc:
-            if exc.signing_in or exc.status in _BUSY:
+            if exc.of_all:
                 raise
             return exc
         except SourceError as exc:

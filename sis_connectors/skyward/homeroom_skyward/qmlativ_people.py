@@ -89,17 +89,9 @@ class People:
                 ends_on=row.day("EndDate", later=self._later),
             )
             known = chosen.get(role.org)
-            if known is None or self._nearness(role) >= self._nearness(known):
+            if known is None or role.nearness(self._today) >= known.nearness(self._today):
                 chosen[role.org] = role
         return tuple(chosen.values())
-
-    def _nearness(self, role: UserRole) -> tuple[int, int]:
-        """Greater for the entry that says more of today."""
-        begins = role.begins_on or date.min
-        if begins > self._today:
-            return 1, -begins.toordinal()
-        has_ended = role.ends_on is not None and role.ends_on <= self._today
-        return 0 if has_ended else 2, begins.toordinal()
 
 
 def _person(
