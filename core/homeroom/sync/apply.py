@@ -150,7 +150,7 @@ def end_next(tx: Transaction, job: Job, noun: Noun, after: str, answers: Answers
             if isinstance(row, Enrollment):
                 classes.enter(tx, "enrollment.ended", row)
             else:
-                _enter_one(tx, noun, "ended", row.id, is_student=row.id in students)
+                _enter_end(tx, noun, row.id, is_student=row.id in students)
     _mark(
         tx, job, noun, (after, _TO_END), [(row.sourced_id, "ended" if row.row_id in rows else "same") for row in staged]
     )
@@ -204,15 +204,12 @@ def _mark(
     tx.write_sql(text, [usual, job.run_id, noun, after, outcomes[-1][0]])
 
 
-def _enter_one(
-    tx: Transaction, noun: Noun, what: str, row_id: str, *, is_student: bool = False, data: dict[str, Any] | None = None
-) -> None:
+def _enter_end(tx: Transaction, noun: Noun, row_id: str, *, is_student: bool) -> None:
     tx.journal(
-        f"{MAPPINGS[noun].event}.{what}",
+        f"{MAPPINGS[noun].event}.ended",
         class_id=row_id if noun == "class" else None,
         student_id=row_id if is_student else None,
         subject_id=row_id,
-        data=data,
     )
 
 
