@@ -102,6 +102,23 @@ def select_in(
     return found
 
 
+def select_given(
+    connection: Connection, text: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]
+) -> list[tuple[Any, ...]]:
+    """Rows of a query that holds `FROM {}` where a table of these `rows` goes; `columns` are their names and types."""
+    if rows and not connection.is_sqlite:
+        table = f"json_to_recordset(?::json) AS given({', '.join(map(' '.join, columns.items()))})"
+        told = [dict(zip(columns, row, strict=True)) for row in rows]
+        return connection.sql(text.replace("{}", table), [orjson.dumps(told).decode()])
+    found: list[tuple[Any, ...]] = []
+    names = ", ".join(f"column{position} AS {name}" for position, name in enumerate(columns, start=1))
+    for some in _pieces(rows):
+        values = ", ".join([f"({', '.join('?' * len(columns))})"] * len(some))
+        table = f"(SELECT {names} FROM (VALUES {values}))"  # noqa: S608 - names are ours
+        found += connection.sql(text.replace("{}", table), list(chain.from_iterable(some)))
+    return found
+
+
 def write_in(tx: Transaction, text: str, before: Sequence[Any], values: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Like `select_in`, for a statement that writes."""
     if values:

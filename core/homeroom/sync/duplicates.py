@@ -10,7 +10,7 @@ from typing import Any
 
 from homeroom.records import Conflict
 from homeroom.store import Transaction
-from homeroom.store.bulk import select_in
+from homeroom.store.bulk import select_given, select_in
 from homeroom.sync.changes import Change
 from homeroom.sync.conflicts import keep_one
 from homeroom.sync.job import Job
@@ -60,9 +60,9 @@ def _alike(tx: Transaction, students: dict[str, dict[str, Any]]) -> Iterator[tup
     query = "SELECT id, identifier FROM users WHERE identifier IN ({}) ORDER BY id"
     for other, number in select_in(tx, query, (), list(numbers)):
         yield from ((row_id, other) for row_id in numbers[number] if row_id != other)
-    query = "SELECT id, sort_name, birth_date FROM users WHERE birth_date IS NOT NULL AND sort_name IN ({}) ORDER BY id"
-    for other, name, birth in select_in(tx, query, (), list({name for name, _ in births})):
-        yield from ((row_id, other) for row_id in births.get((name, str(birth)), ()) if row_id != other)
+    query = "SELECT u.id, u.sort_name, u.birth_date FROM {} JOIN users u ON (u.sort_name, u.birth_date) = (name, birth)"
+    for other, name, birth in sorted(select_given(tx, query, {"name": "text", "birth": "date"}, list(births))):
+        yield from ((row_id, other) for row_id in births[name, str(birth)] if row_id != other)
 
 
 def _ask(tx: Transaction, job: Job, change: Change, other: str) -> None:

@@ -134,7 +134,7 @@ class User(Table):
     family_name = TextField()
     preferred_given_name = TextField(null=True)
     preferred_family_name = TextField(null=True)
-    sort_name = TextField(index=True)
+    sort_name = TextField()
     identifier = TextField(null=True, index=True)
     username = TextField(null=True)
     grades = JsonField(default=list)
@@ -146,7 +146,7 @@ class User(Table):
 
     class Meta:
         table_name = "users"
-        indexes = _SOURCED
+        indexes = (*_SOURCED, (("sort_name", "birth_date"), False))
 
 
 class RoleAssignment(Table):
@@ -172,7 +172,7 @@ class Contact(Table):
     """
 
     id = id_field()
-    user_id = TextField(index=True)
+    user_id = TextField()
     kind = TextField()
     value = TextField()
     lookup = TextField(index=True)
