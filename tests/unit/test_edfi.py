@@ -92,6 +92,23 @@ async def test_people_have_their_roles_grades_guardians_and_addresses() -> None:
     assert teacher.roles[0].role == "teacher"
 
 
+async def test_who_teaches_is_a_teacher_where_the_ods_keeps_no_schools_of_its_staff() -> None:
+    ods = Ods()
+    rows = ods.simulator.rows
+    told = {user.sourced_id: user.roles for user in await ods.records("user") if user.sourced_id.startswith("staff")}
+    rows["staffSchoolAssociations"] = []
+    rows["staffSectionAssociations"].append({"sectionReference": {}})
+    seats = [one for one in await ods.records("enrollment") if one.role == "teacher"]
+    found = {user.sourced_id: user.roles for user in await ods.records("user") if user.sourced_id.startswith("staff")}
+    assert {seat.user for seat in seats} == {person for person, roles in found.items() if roles}
+    assert {(person, role) for person, roles in found.items() for role in roles} <= {
+        (person, role) for person, roles in told.items() for role in roles
+    }
+    for row in rows["staffSectionAssociations"]:
+        row["endDate"] = (ods.clock.now() - timedelta(days=3)).date().isoformat()
+    assert not any(user.roles for user in await ods.records("user") if user.sourced_id.startswith("staff"))
+
+
 async def test_up_to_data_standard_4_contacts_are_called_parents() -> None:
     ods, old = Ods(), Ods()
     rows = old.simulator.rows

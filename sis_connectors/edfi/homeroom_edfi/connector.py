@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -178,6 +179,9 @@ class Connector:
                     take(row)
                 except _UNREADABLE as exc:
                     raise SourceError(f"{resource}, row {number} cannot be read: {_why(exc)[0]}") from None
+        async for row in self.client.all("staffSectionAssociations"):
+            with contextlib.suppress(*_UNREADABLE):  # told of where enrolments are read
+                people.teaches(row, self._later)
         return people
 
 

@@ -165,6 +165,12 @@ class People:
         person = keys.person("staff", row["staffReference"]["staffUniqueId"])
         self._role(person, UserRole(role="teacher", org=str(row["schoolReference"]["schoolId"])))
 
+    def teaches(self, row: Row, later: int) -> None:
+        """Take the school of a class that somebody teaches now or will: not every ODS keeps where its staff work."""
+        seat = staff_seat(row, later)
+        if seat.school and (seat.ends_on is None or seat.ends_on > self.today):
+            self._role(seat.user, UserRole(role="teacher", org=seat.school))
+
     def cares_for(self, row: Row) -> None:
         """Take a student's contact, where the contact is a legal guardian or lives with the student."""
         if row.get("legalGuardian") is False and not row.get("livesWith"):
