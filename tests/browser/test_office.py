@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 import homeroom_accounts
 from homeroom.host import PluginsConfig
@@ -117,6 +117,26 @@ async def test_a_lost_network_is_said_and_the_keyboard_keeps_its_place(school: S
     await desk.context.set_offline(False)
     await expect(desk.locator("#lost")).to_be_hidden(timeout=30_000)
     assert set(complaints) <= {"Failed to load resource: net::ERR_INTERNET_DISCONNECTED"}
+
+
+async def test_who_ends_a_roll_comes_to_its_report_though_the_page_hears_of_the_end_first(
+    school: Server, chromium: Browser
+) -> None:
+    complaints: list[str] = []
+    desk = await _at_the_rolls(school, chromium, "admin_north", complaints)
+    await desk.get_by_role("button", name="Begin: drill").click()
+    await expect(desk.locator("#roll[data-live]")).to_be_visible()
+
+    async def slowly(route: Route) -> None:
+        answer = await route.fetch(max_redirects=0)
+        async with desk.expect_response("**/news?*"):
+            pass
+        await route.fulfill(response=answer)
+
+    await desk.route("**/end", slowly)
+    await desk.get_by_role("button", name="End this roll for everybody").click()
+    await expect(desk.get_by_role("heading", level=1)).to_have_text("Report of the emergency roll")
+    assert complaints == []
 
 
 async def test_the_emergency_roll_works_without_scripts(school: Server, chromium: Browser) -> None:

@@ -8,6 +8,7 @@ const OFTEN = 3000;
 const SLOWEST = 15000;
 let pause = OFTEN;
 let reading = Promise.resolve();
+let leaving = false;
 
 function place(fresh) {
   const known = document.activeElement?.closest("tr")?.id;
@@ -31,12 +32,17 @@ function place(fresh) {
   if (counts.innerHTML !== said) counts.innerHTML = said;
 }
 
+// Whoever is on the way to another page is not called back: who ends the roll is led to its report.
+function loadAnew() {
+  if (!leaving) location.reload();
+}
+
 async function read() {
   const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
   if (!answer.ok) throw new Error("not now");
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   const roll = fresh.getElementById("roll");
-  if (!roll?.dataset.news) return location.reload();
+  if (!roll?.dataset.news) return loadAnew();
   place(fresh);
   table.dataset.cursor = roll.dataset.cursor;
 }
@@ -52,7 +58,7 @@ async function look() {
     const answer = await fetch(address, { redirect: "error" });
     if (!answer.ok) throw new Error("not now");
     const news = await answer.json();
-    if (news.ended) return location.reload();
+    if (news.ended) return loadAnew();
     if (news.changed) await readSoon();
     lost.hidden = true;
     pause = OFTEN;
@@ -81,5 +87,7 @@ table.addEventListener("submit", async (event) => {
   }
 });
 
+addEventListener("pageshow", () => { leaving = false; });
+document.addEventListener("submit", (event) => { leaving ||= !table.contains(event.target); });
 table.dataset.live = "yes";
 setTimeout(look, OFTEN);
