@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.services import axe
 from tests.services.run import NotHere
@@ -22,6 +22,8 @@ _FLAGS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", 
 _FOLDER = "HOMEROOM_SCREENSHOTS"
 """Where pictures of the pages go, for people to look at; without it none are taken."""
 _SCHEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
+
+expect.set_options(timeout=15_000)  # what is waited for may take its time where the machine is busy
 
 
 @pytest.fixture
