@@ -264,6 +264,7 @@ class Pushed:
     `held` is what the SIS holds now, in the connector's words; with `differs` somebody else had changed it there, and
     nothing was written. `before` is what it held before this writing, where the connector looked. `retry` says that the
     same mark may succeed later. A SIS that holds already what the mark says is a success: the mark may come twice.
+    Without `tried` the mark was not even sent, because others before it failed: it comes again at once, ahead of them.
     """
 
     key: str
@@ -273,6 +274,7 @@ class Pushed:
     held: str | None = None
     before: str | None = None
     differs: bool = False
+    tried: bool = True
 
 
 class SisConnector(Protocol):

@@ -33,7 +33,7 @@ class ScriptedSis:
 
     `attendance` is what it holds, by student, class (with `meetings`: period) and day, and `pushed` what it was asked
     to write; `before_push` and `after_push` are raised one by one before and after a push was carried out; `refused`
-    has answers by student.
+    has answers by student. After `gives_up` answers in a row that tell of another try it tries none of the others.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -56,6 +56,7 @@ class ScriptedSis:
     before_push: list[BaseException] = field(default_factory=list)
     after_push: list[BaseException] = field(default_factory=list)
     refused: dict[str, Pushed | BaseException] = field(default_factory=dict)
+    gives_up: int | None = None
 
     async def check(self) -> Sequence[Finding]:
         return []
@@ -64,7 +65,13 @@ class ScriptedSis:
         self.pushed.append(list(marks))
         if self.before_push:
             raise self.before_push.pop(0)
-        answers = [self._write(mark) for mark in marks]
+        answers: list[Pushed] = []
+        for mark in marks:
+            last = answers[-self.gives_up :] if self.gives_up else []
+            if len(last) == self.gives_up and all(one.retry for one in last):
+                answers.append(replace(last[-1], key=mark.key, tried=False))
+            else:
+                answers.append(self._write(mark))
         if self.after_push:
             raise self.after_push.pop(0)
         return answers

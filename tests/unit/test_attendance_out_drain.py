@@ -54,6 +54,29 @@ async def test_each_result_is_kept_for_its_student(store: Store) -> None:
     assert (differs.state, differs.theirs, differs.status) == ("differs", "by the office", "absent")
 
 
+async def test_marks_that_no_answer_comes_for_keep_none_behind_them_that_was_not_even_tried(store: Store) -> None:
+    one = out(store, students=20)
+    one.sis.gives_up = 3
+    first = sorted(range(20), key=lambda number: one.students[number])[:3]
+    one.sis.refused = {f"sis-{number}": Pushed(key="", error="it failed", retry=True) for number in first}
+    one.room.close(one.room.open().id)
+    await failing(one)
+    assert {(row.state, row.tries) for row in one.rows()} == {("waiting", 0)}
+    await one.send()
+    left = [row for row in one.rows() if row.state != "sent"]
+    assert {row.student_sourced_id for row in left} == set(one.sis.refused)
+    assert {(row.state, row.error) for row in left} == {("waiting", "it failed")}
+
+
+async def test_a_connector_that_tries_nothing_is_not_asked_again_at_once(sqlite_store: Store) -> None:
+    one = out(sqlite_store, students=3)
+    one.sis.refused = {f"sis-{number}": Pushed(key="", error="later", retry=True, tried=False) for number in range(3)}
+    one.room.close(one.room.open().id)
+    await failing(one)
+    assert len(one.sis.pushed) == 1
+    assert all(row.retry_at is not None for row in one.rows())
+
+
 async def test_a_mark_that_was_not_read_back_is_sent_but_not_confirmed(sqlite_store: Store) -> None:
     one = out(sqlite_store, students=1)
     one.sis.read_back = False

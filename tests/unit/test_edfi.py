@@ -468,6 +468,7 @@ def test_where_every_write_fails_each_mark_may_come_again_and_few_are_tried() ->
     assert [one.key for one in answers] == [mark.key for mark in marks]
     assert all(one.retry and one.error for one in answers)
     assert len(failed) == 3 * 4  # each is sent four times; then it is the ODS, and not a mark
+    assert [one.tried for one in answers] == [True] * 3 + [False] * 3
 
 
 def test_hazard_16_a_correction_that_was_done_by_half_is_finished_and_no_conflict() -> None:

@@ -522,6 +522,7 @@ async def test_three_students_whose_writes_get_no_answer_keep_nobody_else_waitin
     rest = await connector.push([_mark(simulator, student) for student in students[3:]])
 
     assert all(answer.retry and answer.error for answer in first)  # answered, so that the queue goes on with others
+    assert [answer.tried for answer in first] == [True, True, True, False, False]
     assert [answer.error for answer in rest] == [None, None]
 
 

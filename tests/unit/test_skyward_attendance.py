@@ -286,6 +286,7 @@ def test_where_every_write_fails_each_mark_may_come_again_and_few_are_tried(dist
 
     assert all(one.retry and "status 500" in (one.error or "") for one in pushed)
     assert len(_writes(simulator)) == 3  # then it is Skyward, and not a mark
+    assert [one.tried for one in pushed] == [True] * 3 + [False] * 4
     simulator.fails_for = ()
     assert [one.error for one in hurried(connector_to(simulator).push(marks))] == [None] * 7
 

@@ -177,6 +177,8 @@ def _tries(
     """What is answered by mark, of what was asked and is not answered yet, and the rows of these writes."""
     asked = select_in(tx, _ASKED, (), list(marks))
     given = {key: answers.get(key) or Pushed(key=key, error=NO_ANSWER, retry=True) for key, *_ in asked}
+    if not any(answer.tried for answer in given.values()):  # they would come again for ever
+        given = {key: replace(answer, tried=True) for key, answer in given.items()}
     has_written = any(_wrote(answer) for answer in given.values())
     last_sent = next((row[0] for row in tx.sql(_LAST_SENT, (connector,))), None)
     tries: dict[str, _Try] = {}
@@ -186,7 +188,8 @@ def _tries(
         counts = has_written or (tried_at is not None and last_sent is not None and last_sent > tried_at)
         tries[mark_id] = _Try(mark=marks[key], version=version, wish=wish, answer=answer, counts=counts)
         known_before = before if answer.before is None else answer.before
-        outcomes.append((key, _outcome(answer), answer.error, known_before, answer.held, iso(tx.now)))
+        answered_at = iso(tx.now) if answer.tried else tried_at
+        outcomes.append((key, _outcome(answer), answer.error, known_before, answer.held, answered_at))
     return tries, outcomes
 
 
@@ -198,7 +201,7 @@ def _wrote(answer: Pushed) -> bool:
 
 def _stuck(tries: Iterable[_Try]) -> str | None:
     """Why the SIS takes nothing, where several students' marks were tried and none of the tries counts."""
-    failed = [one for one in tries if not one.counts and one.answer.error is not None and one.answer.retry]
+    failed = [one for one in tries if not one.counts and one.answer.error and one.answer.retry and one.answer.tried]
     if len({one.mark.student for one in failed}) < 2:  # noqa: PLR2004 - one may be at fault itself
         return None
     reasons = {str(one.answer.error) for one in failed}
@@ -219,6 +222,8 @@ def _settled(row: _Row, one: _Try, now: datetime) -> _Settled:
     if not answer.retry:  # where there is a newer wish already, it may do better at once
         tries = row.tries + 1 if latest else 0
         return replace(waiting, state="failed" if latest else "waiting", tries=tries, error=answer.error)
+    if not answer.tried:
+        return replace(waiting, tries=row.tries)
     tries = row.tries + one.counts
     if latest and tries >= TRIES:
         return replace(waiting, state="failed", tries=tries, error=answer.error)

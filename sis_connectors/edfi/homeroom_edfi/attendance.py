@@ -94,9 +94,11 @@ class Attendance:
             if answer is not None:
                 told[slot] = answer
                 continue
-            if failed < _GIVE_UP:  # where one after the other failed, the rest would too
+            if failed < _GIVE_UP:
                 write = await self._write(last, events, self._wanted(last))
                 failed = failed + 1 if write.retry else 0
+            else:  # where one after the other failed, the rest would too
+                write = replace(write, tried=False)
             written[slot] = replace(write, before=_held(events))
         if written:
             after = await self._after(school, day)

@@ -45,6 +45,7 @@ class _Told:
     sure: bool = False
     reason: str = ""
     error: SourceError | None = None
+    tried: bool = True
 
 
 class Writer:
@@ -196,7 +197,7 @@ class Writer:
                     continue
                 told |= {id(slot): _Told(error=exc) for slot in batch}
                 if failed == _GIVE_UP:
-                    told |= {id(slot): _Told(error=exc) for rest in waiting for slot in rest}
+                    told |= {id(slot): _Told(error=exc, tried=False) for rest in waiting for slot in rest}
                     break
             else:
                 failed = 0
@@ -253,7 +254,7 @@ def _seen(slot: Slot, told: _Told, now: str) -> Pushed:
     if told.reason:
         return Pushed(key=key, error=f"PowerSchool refused it ({told.reason})", held=now)
     if told.error is not None:
-        return Pushed(key=key, error=str(told.error), retry=told.error.retry, held=now)
+        return Pushed(key=key, error=str(told.error), retry=told.error.retry, tried=told.tried, held=now)
     if told.sure:
         error = f"PowerSchool said it was written, but shows {now} for this student. Look at the student there."
         return Pushed(key=key, error=error, held=now)
@@ -268,5 +269,5 @@ def _unseen(slot: Slot, told: _Told) -> Pushed:
     if told.reason:
         return Pushed(key=key, error=f"PowerSchool refused it ({told.reason})")
     if told.error is not None:
-        return Pushed(key=key, error=str(told.error), retry=told.error.retry)
+        return Pushed(key=key, error=str(told.error), retry=told.error.retry, tried=told.tried)
     return Pushed(key=key, error="nobody knows whether PowerSchool has written it", retry=True)

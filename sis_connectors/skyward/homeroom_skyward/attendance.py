@@ -47,11 +47,12 @@ class _Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tried:
-    """A mark that was to be written, with what Skyward held `before`; `error` says why it was not."""
+    """A mark that was to be written, with what Skyward held `before`; `error` says why it was not, if it was `sent`."""
 
     wish: _Wish
     before: str | None
     error: SourceError | None
+    sent: bool = True
 
 
 @dataclass(slots=True)
@@ -164,9 +165,10 @@ class QmlativAttendance:
             elif now != mark.held and not mark.overwrite:
                 answers[mark.key] = Pushed(key=mark.key, held=now, before=now, differs=True)
             else:  # where one after the other failed, the rest would too
-                error = tried[-1].error if failed == _GIVE_UP else await self._try(wish, held)
+                sent = failed < _GIVE_UP
+                error = await self._try(wish, held) if sent else tried[-1].error
                 failed = min(failed + 1, _GIVE_UP) if error is not None and error.retry else 0
-                tried.append(_Tried(wish=wish, before=now, error=error))
+                tried.append(_Tried(wish=wish, before=now, error=error, sent=sent))
         if tried:
             after = await self._after(day, [one.wish for one in tried])
             answers |= {one.wish.mark.key: _seen(one, after) for one in tried}
@@ -302,7 +304,7 @@ def _seen(tried: _Tried, after: _Held | None) -> Pushed:
     if isinstance(error, VendorError) and not error.retry:
         return replace(told, error=_refusal(error))
     if error is not None:
-        return replace(told, error=str(error), retry=True)
+        return replace(told, error=str(error), retry=True, tried=tried.sent)
     if after is None:
         return replace(told, error="nobody knows whether Skyward has written it", retry=True)
     return replace(told, error="Skyward took the mark and does not show it", retry=True)
