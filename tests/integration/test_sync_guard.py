@@ -297,6 +297,46 @@ async def test_a_fifth_of_the_roles_may_go_and_more_may_not(sqlite_store: Store,
     assert (await _run(sqlite_store, cut)).status == status
 
 
+def _with_roles(records: Sequence[Record], **values: Any) -> list[Record]:
+    """The district with these values on the role of everybody."""
+    return [
+        replace(one, roles=tuple(replace(role, **values) for role in one.roles)) if isinstance(one, User) else one
+        for one in records
+    ]
+
+
+@pytest.mark.parametrize("values", [{"ends_on": TODAY - 2 * DAY}, {"ends_on": TODAY}, {"begins_on": TODAY + DAY}])
+async def test_hazard_4_an_end_stamped_on_the_role_of_everybody_in_the_middle_of_term_is_held(
+    store: Store, values: dict[str, Any]
+) -> None:
+    records = _district()
+    await _run(store, records)
+
+    result = await _run(store, _with_roles(records, **values))
+
+    assert (result.status, _kinds(result), result.findings[0].count) == ("held", ["roles"], 40)
+
+
+async def test_roles_may_end_with_the_year(sqlite_store: Store) -> None:
+    records = _district(ends_on=TODAY + 3 * DAY)
+    await _run(sqlite_store, records)
+
+    assert (await _run(sqlite_store, _with_roles(records, ends_on=TODAY))).status == "done"
+
+
+async def test_of_two_times_in_one_role_the_one_that_follows_counts_too(sqlite_store: Store) -> None:
+    records = _district()
+    await _run(sqlite_store, records)
+    both = [
+        replace(one, roles=(replace(one.roles[0], ends_on=TODAY - DAY), replace(one.roles[0], begins_on=TODAY)))
+        if isinstance(one, User)
+        else one
+        for one in records
+    ]
+
+    assert (await _run(sqlite_store, both)).status == "done"
+
+
 async def test_everybody_may_have_the_same_role_at_another_school(sqlite_store: Store) -> None:
     records = _district()
     await _run(sqlite_store, records)

@@ -22,7 +22,7 @@ from homeroom.store.bulk import select_in
 from homeroom.sync.job import Job
 
 FEW = 3  # fewer students than these leave a class or school every day
-_WEEK = timedelta(days=7)
+WEEK = timedelta(days=7)
 _PIECE = 2000
 _AT_ONCE = 500
 
@@ -126,10 +126,15 @@ def losses(connection: Connection, job: Job, today: date) -> Losses:
     return found
 
 
+def year_end(connection: Connection, job: Job, today: date) -> date | None:
+    """The day after the last of the year that the source has begun; None where it tells of none."""
+    began = "SELECT max(ends_on) FROM academic_sessions WHERE source = ? AND NOT ended AND begins_on <= ?"
+    return _day(connection.sql(began, [job.source, today.isoformat()])[0][0])
+
+
 def _classes(connection: Connection, job: Job, today: date) -> dict[str, _Class]:
     """Every class of the source that is not over yet."""
-    began = "SELECT max(ends_on) FROM academic_sessions WHERE source = ? AND NOT ended AND begins_on <= ?"
-    year = _day(connection.sql(began, [job.source, today.isoformat()])[0][0])
+    year = year_end(connection, job, today)
     found = {}
     for class_id, sourced_id, _, school, last, going in connection.sql(_CLASSES, [job.run_id, job.run_id, job.source]):
         until = _day(last) or year
@@ -145,10 +150,10 @@ def _brought_forward(
     for _, content, class_id, role, ends_on in _pages(connection, _CHANGED, job, today.isoformat()):
         told = _day(orjson.loads(content).get("ends_on"))
         one = classes.get(class_id)
-        if told is None or one is None or one.is_going or told > today + _WEEK:
+        if told is None or one is None or one.is_going or told > today + WEEK:
             continue
         known = min((day for day in (_day(ends_on), one.until) if day is not None), default=None)
-        if known is None or known - told > _WEEK:
+        if known is None or known - told > WEEK:
             yield class_id, role
 
 
