@@ -305,6 +305,33 @@ async def test_terms_and_courses_that_are_not_shared_are_not_taken_for_gone(stat
         await pages(vendor, "user")
 
 
+async def test_courses_that_are_refused_after_the_first_page_are_not_taken_for_all() -> None:
+    class Stops(Vendor):
+        async def answer(self, path: str) -> Response:
+            if path == "courses" and int(request.args["offset"]) > 0:
+                return Response("{}", 403)
+            response = await super().answer(path)
+            response.headers["X-Total-Count"] = "9"
+            return response
+
+    with pytest.raises(VendorError, match="/courses"):
+        await pages(Stops(courses=[row("algebra", title="Algebra"), row("art", title="Art")]), "course")
+
+
+async def test_a_server_that_gives_fewer_than_asked_for_and_counts_its_page_alone_is_read_to_the_end() -> None:
+    class Clamps(Vendor):
+        async def answer(self, path: str) -> Response:
+            offset = int(request.args["offset"])
+            some = self.collections[path][offset : offset + 100]
+            response = jsonify({path: some})
+            response.headers["X-Total-Count"] = str(len(some))
+            return response
+
+    schools = [row(f"school {number:03}", name="A", type="school") for number in range(250)]
+
+    assert sum(len(page.records) for page in await pages(Clamps(orgs=schools), "org")) == 250
+
+
 async def test_a_birth_date_that_cannot_be_read_leaves_that_person_s_as_it_is() -> None:
     unusable = [row("ana", birthDate="31.01.2012"), row("ben"), row("x", sourcedId=7), "no object"]
     vendor = Vendor(users=[user("ana"), user("ben")], demographics=unusable)
@@ -524,6 +551,29 @@ async def test_a_changed_birth_date_of_somebody_we_may_not_see_is_left_alone() -
     found = await pages(vendor, "user", since=datetime(2026, 9, 1, tzinfo=UTC))
 
     assert [record for page in found for record in page.records] == []
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+async def test_one_person_who_cannot_be_read_alone_keeps_no_other_from_being_read(status: int) -> None:
+    class Elsewhere(Vendor):
+        async def answer(self, path: str) -> Response:
+            if path == "users" and "filter" in request.args:
+                return jsonify({"users": []})
+            return await super().answer(path)
+
+    born = [row(name, birthDate="2012-02-01") for name in ("ana", "ben", "cy", "dee")]
+    vendor = Elsewhere({"users/ana": status, "users/cy": status}, users=[user("ben"), user("dee")], demographics=born)
+    since = datetime(2026, 9, 1, tzinfo=UTC)
+
+    found = await pages(vendor, "user", since=since)
+
+    assert [record.sourced_id for page in found for record in page.records] == ["ben", "dee"]
+    errors = [error for page in found for error in page.errors]
+    assert [(error.sourced_id, error.part) for error in errors] == [("ana", True), ("cy", True)]
+    assert all("birth date" in error.reason for error in errors)
+    vendor.refusals |= dict.fromkeys(("users/ana", "users/ben", "users/cy"), status)
+    with pytest.raises(VendorError):  # of several in a row it is the server
+        await pages(vendor, "user", since=since)
 
 
 async def test_in_a_changed_reading_a_person_without_news_of_the_birth_date_keeps_it() -> None:

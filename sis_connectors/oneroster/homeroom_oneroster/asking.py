@@ -9,7 +9,7 @@ import orjson
 from homeroom import Reply, SourceError
 from homeroom_oneroster.walk import Answer, Position
 
-_SMALL = 100  # OneRoster's own default: no server's cap is lower
+SMALL = 100  # OneRoster's own default: no server's cap is lower
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ def ever_less(wish: Wish, *, may_read_all: bool) -> list[Wish]:
     """The wish, then without what servers are known to refuse, dearest last."""
     found = []
     for filtered in (True, False) if wish.filtered and may_read_all else (wish.filtered,):
-        for limit in (wish.limit, _SMALL) if wish.limit > _SMALL else (wish.limit,):
+        for limit in (wish.limit, SMALL) if wish.limit > SMALL else (wish.limit,):
             found += [
                 Wish(limit=limit, sort=sort, filtered=filtered) for sort in ((True, False) if wish.sort else (False,))
             ]

@@ -32,7 +32,7 @@ from homeroom import (
     one_ahead,
 )
 from homeroom_oneroster import rows
-from homeroom_oneroster.asking import Place, Wish, answer_of, ever_less
+from homeroom_oneroster.asking import SMALL, Place, Wish, answer_of, ever_less
 from homeroom_oneroster.births import Births
 from homeroom_oneroster.facts import BadField, JsonRow
 from homeroom_oneroster.people import Birth, person
@@ -61,8 +61,10 @@ _READING: dict[Noun, rows.Reading] = {
 }
 _REFUSED = (400, 422)
 _UNTOLD = Birth(told=False)
+_UNKNOWN = 401
 _NOT_OURS = (401, 403, 404)
 _NOT_SHARED = (403, 404)
+_GIVE_UP = 3  # people who cannot be read one after another
 _MAY_LACK: tuple[Noun, ...] = ("academicSession", "course")  # what a provider may keep from us; `check` says so
 
 
@@ -122,6 +124,7 @@ class RestConnector:
         Of terms or courses that are not shared with us nothing is told, and the rest goes on.
         """
         births: Births | None = None
+        has_begun = pull.cursor is not None
         try:
             since = await self._by_its_clock(pull.since)
             place = Place.read(pull.cursor) if pull.cursor else Place(filtered=since is not None)
@@ -132,13 +135,14 @@ class RestConnector:
                     place = place.next(sheet.position, filtered=filtered)
                     read = partial(self._page, pull.noun, sheet, births)
                     page = await asyncio.to_thread(read)
+                    has_begun = True
                     yield replace(page, cursor=place.text(), whole=not filtered)
             if births is not None and births.changes:
                 async for page in self._newly_born(births):
                     place = place.next(place.position, filtered=asking.filtered)
                     yield replace(page, cursor=place.text())
         except VendorError as exc:
-            if pull.cursor is None and pull.noun in _MAY_LACK and exc.status in _NOT_SHARED and not exc.signing_in:
+            if not has_begun and pull.noun in _MAY_LACK and exc.status in _NOT_SHARED and not exc.signing_in:
                 yield Page(records=(), delta=True)  # nobody told us of them: they are not gone
                 return
             raise _named(exc, self.path(COLLECTIONS[pull.noun])) from None
@@ -168,7 +172,7 @@ class RestConnector:
                 self._wish = replace(one, filtered=False)
                 self._knows_the_time = True
                 answer = answer_of(reply, collection)
-                return replace(answer, full=len(answer.rows) >= one.limit), one
+                return replace(answer, full=len(answer.rows) >= min(one.limit, SMALL)), one
         assert refused is not None  # noqa: S101 - there is at least one wish
         raise refused
 
@@ -233,10 +237,25 @@ class RestConnector:
         return births
 
     async def _newly_born(self, births: Births) -> AsyncIterator[Page]:
-        """The people whose birth date has changed and nothing else, each read whole."""
+        """The people whose birth date has changed and nothing else, each read whole.
+
+        One who cannot be read is told of, and the others go on; of several in a row it is raised.
+        """
+        failed = 0
         while people := births.left(1):
             path = f"{self.path(COLLECTIONS['user'])}/{quote(people[0], safe='')}"
-            reply = await self.http.get(path, accept=(404,))
+            try:
+                reply = await self.http.get(path, accept=(404,))
+            except VendorError as exc:
+                failed += 1
+                if exc.of_all or exc.status == _UNKNOWN or failed == _GIVE_UP:
+                    raise
+                reason = f"the birth date has changed, and the person cannot be read: {exc}"
+                error = RowError(noun="user", where=path, reason=reason, sourced_id=people[0], part=True)
+                births.take(people)
+                yield Page(records=(), errors=(error,))
+                continue
+            failed = 0
             row = reply.data.get("user") if reply.status != 404 and isinstance(reply.data, dict) else None  # noqa: PLR2004
             if isinstance(row, dict):
                 sheet = Sheet(rows=[row], first=0, position=Position())

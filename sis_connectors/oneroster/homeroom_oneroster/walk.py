@@ -28,8 +28,8 @@ _UNORDERED = "the system gives its rows in another order each time, so nobody ca
 class Answer:
     """What one request brought: `more` when it names a next page, `total` and `revision` where the server tells them.
 
-    `full` says that as many rows came as were asked for. `revision` is of what the server lets us see (ClassLink's
-    x-perm-rev).
+    `full` says that so many rows came that a limit of the server's may have cut them off. `revision` is of what the
+    server lets us see (ClassLink's x-perm-rev).
     """
 
     rows: Sequence[Any] = field(repr=False)
