@@ -23,7 +23,7 @@ SCOPE = "attendance.check_in"
 _CHUNK = 500
 _BELONGS = """
 SELECT {column}, u.id FROM users u JOIN role_assignments r ON r.user_id = u.id
-WHERE {column} IN ({marks}) AND r.role = 'student' AND r.org_id = ? AND u.enabled AND NOT u.ended
+WHERE {column} IN ({marks}) AND r.role = 'student' AND r.org_id = ? AND NOT u.ended
   AND (r.begins_on IS NULL OR r.begins_on <= ?) AND (r.ends_on IS NULL OR r.ends_on > ?)
 """
 _OPEN = f"""

@@ -13,6 +13,7 @@ import time_machine
 
 from homeroom.settings import Settings
 from homeroom.store import Store, now_utc
+from homeroom.store import models as m
 from tests.services import world
 from tests.services.commands import facts, installed, run
 from tests.services.doors import KIOSK, Tablet, answer, card_of, in_time, numbered, pin_of, tablet
@@ -65,6 +66,12 @@ async def test_a_number_and_a_pin_do_as_well(api: Served, door: Tablet) -> None:
     pin = await pin_of(api, "ann", "100234")
     told = await answer(await door.shows("out", number=" 100234 ", pin=pin), 201)
     assert (told["first_name"], told["outcome"]) == ("Ann", "left-early")
+
+
+async def test_whose_account_is_switched_off_comes_in_all_the_same(api: Served, door: Tablet) -> None:
+    await card_of(api, "ann", "0004815162342")
+    await api.district.store.write(lambda tx: tx.run(m.User.update(enabled=False).where(m.User.id == "ann")))
+    assert (await answer(await door.shows(card="0004815162342"), 201))["first_name"] == "Ann"
 
 
 async def test_a_class_that_takes_the_door_gets_the_check_in(api: Served, door: Tablet) -> None:

@@ -785,6 +785,15 @@ async def test_a_namesake_born_on_the_same_day_is_flagged_and_one_born_later_is_
     assert [one.field for one in await _queue(store)] == ["duplicate"]
 
 
+@pytest.mark.parametrize(("many", "asked"), [(5, 4), (6, 0)])
+async def test_a_number_that_many_have_stands_for_none_and_flags_nobody(store: Store, many: int, asked: int) -> None:
+    named = [person(f"p{n}", "student", given_name=name, identifier="0") for n, name in enumerate("ABCDEF"[:many])]
+
+    await _run(store, [*small_district(), *named])
+
+    assert [one.field for one in await _queue(store)] == ["duplicate"] * asked
+
+
 @ON_SQLITE
 async def test_a_blank_id_is_nobodys(store: Store) -> None:
     """Hazard 11: a blank id must not lock anybody out, or double them."""

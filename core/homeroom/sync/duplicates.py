@@ -17,6 +17,8 @@ from homeroom.sync.job import Job
 from homeroom.sync.policy import Clash
 from homeroom.sync.remembered import DUPLICATE
 
+_FEW = 5  # what more people than these have for a number stands for none, such as "0"
+_SHARED = "SELECT identifier FROM users WHERE identifier IN ({}) GROUP BY identifier HAVING count(*) BETWEEN 2 AND ?"
 _TELLING = frozenset({"identifier", "given_name", "family_name", "birth_date"})
 
 
@@ -57,8 +59,9 @@ def _alike(tx: Transaction, students: dict[str, dict[str, Any]]) -> Iterator[tup
             numbers.setdefault(values["identifier"], []).append(row_id)
         if values["birth_date"]:
             births.setdefault((values["sort_name"], values["birth_date"]), []).append(row_id)
+    shared = [row[0] for row in select_in(tx, _SHARED, (), list(numbers), [_FEW])]
     query = "SELECT id, identifier FROM users WHERE identifier IN ({}) ORDER BY id"
-    for other, number in select_in(tx, query, (), list(numbers)):
+    for other, number in select_in(tx, query, (), shared):
         yield from ((row_id, other) for row_id in numbers[number] if row_id != other)
     query = "SELECT u.id, u.sort_name, u.birth_date FROM {} JOIN users u ON (u.sort_name, u.birth_date) = (name, birth)"
     for other, name, birth in sorted(select_given(tx, query, {"name": "text", "birth": "date"}, list(births))):
