@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
@@ -133,6 +133,11 @@ class User:
     roles_complete: bool = True
     status: RecordStatus = "active"
     modified: datetime | None = None
+
+    def silent_on(self, name: str) -> User:
+        """The same person, of whom the source tells nothing of one field: the known value stays."""
+        told = facts_of(User) if self.only is None else self.only
+        return replace(self, only=tuple(one for one in told if one != name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

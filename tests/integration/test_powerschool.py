@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -481,6 +481,28 @@ async def test_a_row_that_cannot_be_read_is_set_aside_and_its_record_stays(sqlit
     [letter] = await sqlite_store.read(lambda c: sync.dead_letters(c, "powerschool"))
     assert (letter.field, letter.reason) == ("exit_date", "this date lies in an impossible year")
     assert letter.location == f"enrollment {simulator.world.cc.dcid(seat)}"
+
+
+@pytest.mark.parametrize("installed", [True, False])
+async def test_hazard_17_a_birth_date_in_an_impossible_year_keeps_nobody_out(
+    sqlite_store: Store, *, installed: bool
+) -> None:
+    district = sample_district(students=40)
+    student = district.people("student")[0]
+    district.users[district.users.index(student)] = replace(student, birth_date=date(14, 5, 1))
+    simulator = PowerSchoolSimulator(district)
+    simulator.installed = installed
+
+    result = await _run(sqlite_store, simulator)
+
+    assert (result.status, result.dead_letters) == ("done", 1)
+    [letter] = await sqlite_store.read(lambda c: sync.dead_letters(c, "powerschool"))
+    assert (letter.field, letter.reason) == ("birth_date", "this date lies in an impossible year")
+    text = "SELECT birth_date FROM users WHERE sourced_id = ? AND NOT ended"
+    assert await sqlite_store.read(lambda c: c.sql(text, [letter.sourced_id])) == [(None,)]
+    seats = "SELECT count(*) FROM enrollments e JOIN users u ON u.id = e.user_id WHERE u.sourced_id = ?"
+    [[many]] = await sqlite_store.read(lambda c: c.sql(seats, [letter.sourced_id]))
+    assert many == sum(one.user == student.sourced_id for one in district.enrollments)
 
 
 async def test_a_district_without_schools_is_a_fault_and_no_empty_district() -> None:

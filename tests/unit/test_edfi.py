@@ -202,6 +202,19 @@ async def test_a_row_that_cannot_be_read_is_told_with_its_place() -> None:
     assert (error.where, error.field) == ("students, row 2", "lastSurname")
 
 
+@pytest.mark.parametrize("born", ["0014-05-01", "05/01/2014"])
+async def test_hazard_17_a_birth_date_that_cannot_be_read_keeps_nobody_out(born: str) -> None:
+    ods = Ods()
+    ods.simulator.rows["students"][1]["birthDate"] = born
+    pages = await ods.pages("user")
+    (error,) = [error for page in pages for error in page.errors]
+    assert (error.where, error.field, error.part) == ("students, row 2", "birthDate", True)
+    (found,) = [one for page in pages for one in page.records if one.sourced_id == error.sourced_id]
+    assert isinstance(found, User)
+    assert found.roles
+    assert "birth_date" not in (found.only or ("birth_date",))
+
+
 async def test_a_list_beside_the_people_that_stops_early_takes_nobody_s_school_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

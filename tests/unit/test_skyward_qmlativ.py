@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -87,6 +87,20 @@ async def test_hazard_17_a_birth_date_is_a_day_whatever_time_stands_behind_it(di
 
     assert isinstance(found, User)
     assert found.birth_date == user.birth_date
+
+
+async def test_hazard_17_a_birth_date_that_is_none_keeps_nobody_out(district: SampleDistrict) -> None:
+    user, born = _student(district), cast("date", "05/01/2014")
+    district.users[district.users.index(user)] = replace(user, birth_date=born)
+
+    pages = await pages_of(connector_to(_simulator(district)), "user")
+
+    found = records_in(pages)[_id(user)]
+    assert isinstance(found, User)
+    assert found.roles
+    assert "birth_date" not in (found.only or ("birth_date",))
+    [error] = [error for page in pages for error in page.errors]
+    assert (error.sourced_id, error.field, error.part) == (_id(user), "BirthDate", True)
 
 
 async def test_hazard_22_co_teachers_and_students_of_two_schools_are_all_there(district: SampleDistrict) -> None:

@@ -235,6 +235,10 @@ def _page(
             errors.append(RowError(noun=noun, where=where, reason=reason, field=name))
         else:
             places.append(where)
+            if noun == "user" and not reading.is_day(row.get("birthDate")):
+                known = records[-1].sourced_id
+                told = {"reason": "this is not a date", "field": "birthDate", "sourced_id": known}
+                errors.append(RowError(noun=noun, where=where, **told, part=True))
     return Page(records=records, places=places, errors=errors, cursor=cursor, total=total, whole=whole)
 
 

@@ -204,7 +204,7 @@ class People:
         """A person with all that is known of them."""
         unique_id = _unique_id(kind, row)
         sourced_id = keys.person(kind, unique_id)
-        born = row.get("birthDate") if kind == "student" else None
+        born = row.get("birthDate") if kind == "student" and is_day(row.get("birthDate")) else None
         is_silent = kind == "student" and not born  # a profile may keep birth dates from us
         grade = self.grades.get(sourced_id)
         return User(
@@ -226,6 +226,7 @@ class People:
         )
 
 
+_YEARS = range(1900, 2150)
 _BUT_BIRTHS = tuple(name for name in facts_of(User) if name != "birth_date")
 
 
@@ -238,6 +239,14 @@ def _unique_id(kind: keys.Kind, row: Row) -> Any:
 def day(text: str) -> date:
     """A date of Ed-Fi's: ISO, in some servers with a time behind it."""
     return date.fromisoformat(text[:10])
+
+
+def is_day(text: str | None) -> bool:
+    """Whether a date, where there is one, can be read and lies in a possible year."""
+    try:
+        return not text or day(text).year in _YEARS
+    except (TypeError, ValueError):
+        return False
 
 
 def _first(rows: Iterable[Row] | None, name: str = "telephoneNumber") -> str | None:

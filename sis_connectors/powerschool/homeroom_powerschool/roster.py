@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from homeroom import Noun, Page, Pull, Record, RowError, SourceError
+from homeroom import Noun, Page, Pull, Record, RowError, SourceError, User
 from homeroom_powerschool import ids, places, queries, quirks
 from homeroom_powerschool.client import Client, NotInstalled
 from homeroom_powerschool.columns import fields_of
@@ -21,6 +21,7 @@ from homeroom_powerschool.rest import Rest
 from homeroom_powerschool.settings import PowerSchoolSettings
 
 END = "end"
+_BIRTH = "birth_date"
 
 Make = Callable[[Row], Record]
 
@@ -189,6 +190,17 @@ def _last_key(rows: Sequence[Row], key: str) -> int:
         raise SourceError(f"a row of PowerSchool has no {key}, so reading cannot go on after it") from None
 
 
+def _made(one: _Collection, row: Row) -> tuple[Record | None, Sequence[Unreadable]]:
+    """The record, where there is one, and what cannot be read; without a birth date a person is one all the same."""
+    try:
+        return one.make(row), ()
+    except Unreadable as exc:
+        if exc.field != _BIRTH:
+            return None, (exc,)
+        record, more = _made(one, {**row, _BIRTH: None})
+        return (record.silent_on(_BIRTH) if isinstance(record, User) else record), (exc, *more)
+
+
 def _read(one: _Collection, rows: Sequence[Row]) -> dict[str, Any]:
     """The records of a page, and the rows that cannot be read."""
     records: list[Record] = []
@@ -197,10 +209,11 @@ def _read(one: _Collection, rows: Sequence[Row]) -> dict[str, Any]:
     for row in rows:
         key = quirks.as_text(row.get(one.key))
         place = f"{one.name} {key}"
-        try:
-            records.append(one.make(row))
+        record, found = _made(one, row)
+        if record is not None:
+            records.append(record)
             where.append(place)
-        except Unreadable as exc:
-            sourced_id = f"{one.prefix}-{key}" if key else None
-            errors.append(RowError(noun=one.noun, where=place, reason=str(exc), field=exc.field, sourced_id=sourced_id))
+        for exc in found:
+            error = RowError(noun=one.noun, where=place, reason=str(exc), field=exc.field, part=record is not None)
+            errors.append(replace(error, sourced_id=f"{one.prefix}-{key}") if key else error)
     return {"records": records, "places": where, "errors": errors}

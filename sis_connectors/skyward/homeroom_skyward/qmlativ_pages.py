@@ -14,6 +14,16 @@ YES = (True, 1, "true", "True")
 """How a field says yes."""
 
 Reading = Callable[[JsonRow], Record]
+
+
+class Partly(BadField):
+    """A value that cannot be taken, beside the `record` that can."""
+
+    def __init__(self, cause: BadField, record: Record) -> None:
+        super().__init__(cause.column, str(cause))
+        self.record = record
+
+
 """Makes a record of a row. Raises BadField."""
 
 
@@ -28,6 +38,10 @@ def page_of(noun: Noun, table: Table, rows: Sequence[Row], reading: Reading, *, 
         where = f"{table} {table.key} {key_of(table, raw)}"
         try:
             record = reading(JsonRow(raw, where))
+        except Partly as exc:
+            record, told = exc.record, {"reason": str(exc), "field": exc.column}
+            errors.append(RowError(noun=noun, where=where, **told, sourced_id=record.sourced_id, part=True))
+            records[record.sourced_id] = record, where
         except BadField as exc:
             known = None if table is t.STAFF_MEET else f"{prefix}{key_of(table, raw)}"
             errors.append(RowError(noun=noun, where=where, reason=str(exc), field=exc.column, sourced_id=known))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from homeroom import Page, User, UserRole
 from homeroom_oneroster.facts import BadField, JsonRow
 from homeroom_skyward import tables as t
 from homeroom_skyward.generic import Generic, Row, equal, key_of, whole
-from homeroom_skyward.qmlativ_pages import grouped, page_of, schools_of
+from homeroom_skyward.qmlativ_pages import Partly, grouped, page_of, schools_of
 
 
 class People:
@@ -104,7 +105,10 @@ def _person(
     grades: tuple[str, ...] = (),
     enabled: bool = True,
 ) -> User:
-    """A person by the legal name, and by the everyday one where that is another. Raises BadField."""
+    """A person by the legal name, and by the everyday one where that is another.
+
+    Raises BadField; Partly where it is only the birth date.
+    """
     name_id = row.needed("NameID")
     name = names.get(name_id)
     if name is None:
@@ -113,7 +117,7 @@ def _person(
     legal_given, legal_family = name.text("FirstNameLegal") or given, name.text("LastNameLegal") or family
     if legal_given is None and legal_family is None:
         raise BadField("LastName", "there is no name")
-    return User(
+    one = User(
         sourced_id=sourced_id,
         given_name=legal_given or "",
         family_name=legal_family or "",
@@ -124,9 +128,12 @@ def _person(
         grades=grades,
         identifier=row.text("StudentNumber") or row.text("StaffNumber"),
         email=emails.get(name_id),
-        birth_date=name.day("BirthDate"),
         enabled=enabled,
     )
+    try:
+        return replace(one, birth_date=name.day("BirthDate"))
+    except BadField as exc:
+        raise Partly(exc, one.silent_on("birth_date")) from None
 
 
 def _duties(years: Iterable[Row], schools: Mapping[str, str]) -> tuple[UserRole, ...]:
