@@ -94,6 +94,14 @@ def test_an_unknown_command_is_wrong_usage() -> None:
     assert "No such command" in result.stderr
 
 
+def test_where_plugins_commands_cannot_be_looked_up_it_is_said_why(installation: Path) -> None:
+    (installation / "homeroom.toml").write_text("[servr]\nport = 1\n")
+    result = run("audit", "verify")
+    assert result.exit_code == 2
+    assert "homeroom plugins list" in result.stderr
+    assert "servr: unknown setting" in result.stderr
+
+
 def test_wrong_settings_are_told_all_at_once_without_a_traceback(installation: Path) -> None:
     (installation / "homeroom.toml").write_text('[server]\nmax_boddy_bytes = 1\n[auth]\nalgorithm = "none"\n')
     result = run("db", "upgrade")

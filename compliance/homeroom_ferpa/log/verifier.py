@@ -18,6 +18,7 @@ import base64
 import binascii
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -573,6 +574,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--key: {problem}")
     if not keys:
         parser.error("--key: there is no key in it")
+    for name in options.files:
+        if not os.path.isfile(name):  # noqa: PTH113 - nothing that is not needed
+            parser.error(f"there is no file {name}; nothing was checked")
     seen: dict[tuple[str, int], bytes] = {}
     results = [_told(name, keys, seen) for name in options.files]
     fine = all(results)

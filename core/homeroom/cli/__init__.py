@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Every command of the core: where it is, and what `homeroom --help` says of it without loading it."""
 
+_TROUBLE = "homeroom.trouble"
+
 
 class Commands(click.Group):
     """The group of all commands: the core's, loaded when used, then those of the enabled plugins."""
@@ -32,6 +34,18 @@ class Commands(click.Group):
         del ctx
         return list(COMMANDS)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant; where there is none, it is said that it may be a plugin's."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            told = f"{error.message} Some commands come with a plugin while it is enabled, see: homeroom plugins list"
+            if trouble := ctx.meta.get(_TROUBLE):
+                told += f"\nNow the plugins' commands cannot be looked up:\n{trouble}"
+            raise click.UsageError(told, ctx) from None
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name; plugins are loaded only for a name that the core does not have."""
         if cmd_name in COMMANDS:
@@ -39,8 +53,16 @@ class Commands(click.Group):
             command: click.Command = getattr(importlib.import_module(module), attribute)
             return command
         from homeroom.cli.installation import plugin_commands
+        from homeroom.cli.output import as_click_error
 
-        return plugin_commands(ctx).get(cmd_name)
+        try:
+            return plugin_commands(ctx).get(cmd_name)
+        except Exception as exc:
+            error = exc if isinstance(exc, click.ClickException) else as_click_error(exc)
+            if error is None:
+                raise
+            ctx.meta[_TROUBLE] = error.format_message()
+            return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list without loading any of them, so that `--help` answers at once."""
@@ -66,7 +88,8 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start here: homeroom demo. Each command has --help with an example.",
+    epilog="Start here: homeroom demo. Each command has --help with an example. Plugins bring commands of their own, "
+    "such as audit, while they are enabled: homeroom plugins list",
 )
 @click.version_option(package_name="homeroom-core", prog_name="homeroom")
 def main() -> None:

@@ -155,15 +155,14 @@ async def worker(settings: Settings) -> AsyncIterator[District]:
 
 
 def plugin_commands(ctx: click.Context) -> dict[str, click.Command]:
-    """The commands of the enabled plugins, by name; none when the installation is not in order.
+    """The commands of the enabled plugins, by name.
 
-    The database stays open for them until `ctx` is closed.
+    The database stays open for them until `ctx` is closed. Raises SettingsError, StoreError and ClickException when the
+    installation is not in order.
     """
     import asyncio
 
     from homeroom.district import District
-    from homeroom.settings import SettingsError
-    from homeroom.store import StoreError
 
     async def ask() -> dict[str, click.Command]:
         settings = settings_of(None)
@@ -176,7 +175,4 @@ def plugin_commands(ctx: click.Context) -> dict[str, click.Command]:
         groups = [answer.value for answer in answers if answer.error is None and answer.value is not None]
         return {name: command for group in groups for name, command in group.commands.items()}
 
-    try:
-        return asyncio.run(ask())
-    except (SettingsError, StoreError, click.ClickException):
-        return {}
+    return asyncio.run(ask())
