@@ -58,6 +58,9 @@ def test_a_bundle_that_cannot_be_read_fails_with_exit_1_and_its_reason(installat
     assert result.exit_code == 1
     assert "failed" in result.stdout
     assert "Traceback" not in result.output
+    assert "homeroom sync check oneroster --source torn.zip" in result.stdout
+    checked = run("sync", "check", "oneroster", "--source", "torn.zip")
+    assert (checked.exit_code, "Export the bundle again" in checked.stdout) == (1, True)
     assert run("sync", "status").exit_code == 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,11 +50,14 @@ for command in sync_queues.COMMANDS:
     sync.add_command(command)
 
 
-@sync.command(epilog=example("homeroom sync run oneroster --source ./export-2026-11-23.zip --dry-run"))
-@click.argument("name")
-@click.option(
+_source_option = click.option(
     "--source", type=click.Path(exists=True, path_type=Path), help="A bundle to read in place of the configured one."
 )
+
+
+@sync.command(epilog=example("homeroom sync run oneroster --source ./export-2026-11-23.zip --dry-run"))
+@click.argument("name")
+@_source_option
 @click.option("--dry-run", is_flag=True, help="Print the row diff and change nothing.")
 @click.option("--full", is_flag=True, help="Ask for everything, not only for what changed since the last success.")
 @json_option
@@ -64,6 +67,9 @@ def run(*, name: str, source: Path | None, dry_run: bool, full: bool, as_json: b
     wish = _Wish(name=name, source=source, dry_run=dry_run, full=full, as_json=as_json)
     with progress(f"sync {name}", quiet=as_json or dry_run) as show:
         result = asyncio.run(_run(settings_of(config), wish, show))
+    if source is not None and result.reason is not None:
+        check = f"homeroom sync check {name}"
+        result = replace(result, reason=result.reason.replace(check, f"{check} --source {source}"))
     _tell(result, as_json=as_json, diff=wish.diff if dry_run else None)
 
 
@@ -83,15 +89,16 @@ def status(*, as_json: bool, config: Path | None) -> None:
 
 @sync.command(epilog=example("homeroom sync check powerschool"))
 @click.argument("name")
+@_source_option
 @json_option
 @config_option
-def check(*, name: str, as_json: bool, config: Path | None) -> None:
+def check(*, name: str, source: Path | None, as_json: bool, config: Path | None) -> None:
     """Try the connector NAME's settings against the real system; exit 1 when something is missing."""
     from homeroom.runs.connectors import findings
 
     async def ask() -> list[Any]:
         async with loaded(settings_of(config)) as district:
-            return await findings(await _connector(district, name))
+            return await findings(await _connector(district, name, source))
 
     found = asyncio.run(ask())
     if as_json:
