@@ -18,6 +18,7 @@ from homeroom_ferpa.rights.part import is_due
 from homeroom_ferpa.rights.settings import Retention
 from tests.services import world
 from tests.services.keeping import MIGRATIONS, add_entry, add_message, ask, at, kinds, log_verifies, rows
+from tests.services.served import served
 
 LATER = datetime.combine(world.TODAY, datetime.min.time(), tzinfo=UTC) + timedelta(days=800, hours=15)
 NIGHT = LATER.replace(hour=3)
@@ -120,6 +121,18 @@ async def test_a_legal_hold_keeps_one_record_or_all_until_it_is_lifted(kept: Sto
     for hold_id in ("h1", "h2"):
         kept.write_now(lambda tx, hold_id=hold_id: retention.lift(tx, hold_id))  # type: ignore[misc]
     assert (await retention.purge(there, SCHEDULE, dry_run=False)).students == 3
+
+
+async def test_a_legal_hold_on_nobody_is_refused(sqlite_url: str) -> None:
+    async with served(sqlite_url, enabled=("ferpa",)) as api:
+        for student_id in ("anm", ""):
+            body = {"student_id": student_id, "reference": "Docket 1"}
+            answer = await api.post("~/compliance/holds", "admin", body)
+            assert answer.status_code == 422
+            assert (student_id == "") == ("errors" in await answer.get_json())
+        assert (await (await api.get("~/compliance/holds", "admin")).get_json())["items"] == []
+        for body in ({"student_id": "ann", "reference": "Docket 1"}, {"reference": "Docket 2"}):
+            assert (await api.post("~/compliance/holds", "admin", body)).status_code == 201
 
 
 async def test_each_of_many_legal_holds_can_be_seen_and_lifted(kept: Store) -> None:

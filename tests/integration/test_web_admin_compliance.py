@@ -78,6 +78,8 @@ async def test_holds_and_retention(api: Served) -> None:
     desk, path = await signed_in(api, "admin"), "/admin/compliance/keeping"
     empty = await desk.post(f"{path}/holds", reference="", student_id="ann")
     assert (empty.status, empty.value("student_id")) == (422, "ann")
+    mistyped = await desk.post(f"{path}/holds", reference="Docket 26-1187", student_id="anm")
+    assert (mistyped.status, mistyped.value("student_id")) == (422, "anm")
     held = await desk.post(f"{path}/holds", reference="Docket 26-1187", student_id="ann")
     assert "Docket 26-1187" in held.text
     assert "<bdi>Ann Ann</bdi>" in held.text

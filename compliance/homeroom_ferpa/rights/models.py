@@ -135,7 +135,7 @@ class NewSpecialAccess(Body):
 class NewHold(Body):
     """A legal hold on one student's record, or with no student on everybody's. `reference` names no person."""
 
-    student_id: str | None = Field(default=None, max_length=64)
+    student_id: str | None = Field(default=None, min_length=1, max_length=64)
     reference: str = Field(min_length=1, max_length=200, examples=["Docket 26-1187"])
 
 

@@ -142,7 +142,12 @@ async def purge(services: Services, schedule: Retention, *, dry_run: bool) -> Pu
 
 
 def hold(tx: Transaction, *, hold_id: str, student_id: str, reference: str) -> Row:
-    """Keep everything of a student (EVERYBODY: of every student) until the hold is lifted."""
+    """Keep everything of a student (EVERYBODY: of every student) until the hold is lifted.
+
+    Raises Refused 422 for an id that is nobody's: such a hold would keep nothing.
+    """
+    if student_id != EVERYBODY and not tx.sql("SELECT 1 FROM users WHERE id = ?", (student_id,)):
+        raise Refused(422, "unknown-student", "Nobody here has this id. Look it up in the student's record.")
     row = {
         "id": hold_id,
         "student_id": student_id,
