@@ -126,6 +126,31 @@ async def test_either_parent_has_every_right_until_an_order_is_on_file(api: Serv
     assert (await api.get("~/students/ann", "guardian_ann")).status_code == 200
 
 
+async def test_an_order_that_has_run_out_gives_way_to_a_new_one(api: Served) -> None:
+    """FERPA 4 §99.4: an order that holds no more keeps no new one off the file; one that is yet to hold says when."""
+    body = {"student_id": "ann", "guardian_id": "guardian_ann", "document": "Family court 12-3456, in the vault"}
+    days = {"begins_on": world.YESTERDAY.isoformat(), "ends_on": world.TODAY.isoformat()}
+    old = await said(await api.post("~/compliance/orders", "admin", body | days))
+    assert (await api.get("~/students/ann", "guardian_ann")).status_code == 200
+    new = await order(api)
+    assert (await api.get("~/students/ann", "guardian_ann")).status_code == 403
+    listed = (await said(await api.get("~/compliance/orders?student_id=ann", "admin")))["items"]
+    assert {one["id"]: (one["ended_at"] is None, one["version"]) for one in listed} == {
+        old["id"]: (False, 2),
+        new["id"]: (True, 1),
+    }
+    query = "SELECT data FROM journal WHERE kind = 'compliance.order_ended'"
+    [(told,)] = await api.district.store.read(lambda c: c.sql(query))
+    assert old["id"] in str(told)
+
+    tomorrow = world.TOMORROW.isoformat()
+    body["guardian_id"] = "teacher_parent"
+    assert (await api.post("~/compliance/orders", "admin", {**body, "begins_on": tomorrow})).status_code == 201
+    refused = await api.post("~/compliance/orders", "admin", body)
+    assert refused.status_code == 409
+    assert tomorrow in (await said(refused))["detail"]
+
+
 async def test_an_order_also_empties_lists(lite: Served) -> None:
     """FERPA 4 §99.4: what names no student, a list, leaves the child out from the moment the order is on file."""
 
@@ -514,7 +539,7 @@ async def test_an_order_takes_the_child_off_a_board_that_is_open(sqlite_url: str
                 reference="Family court",
                 begins_on=world.YESTERDAY,
             )
-            await store.write(lambda tx: standings.add(tx, one))
+            await store.write(lambda tx: standings.add(tx, one, today=world.TODAY))
             (listener,) = server.district.boards._hubs["algebra"].listeners
             await until(lambda: listener.students == frozenset())
         async with server.board("algebra", await server.token("guardian_ann")) as board:

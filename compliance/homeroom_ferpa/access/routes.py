@@ -43,7 +43,8 @@ def _orders(pages: Blueprint, access: Access) -> None:
     @operation("compliance.manage", of=_OF_BODY, body=s.OrderIn, answers={201: s.StandingOut}, problems=(409,))
     async def add_order(call: Call, body: s.OrderIn) -> tuple[s.StandingOut, int]:
         """Put a court order on file: it keeps that parent out from this moment."""
-        begins_on = _days(body.begins_on, body.ends_on, access.services.today())
+        today = access.services.today()
+        begins_on = _days(body.begins_on, body.ends_on, today)
         one = Standing(
             id=new_id(),
             kind="order",
@@ -57,7 +58,7 @@ def _orders(pages: Blueprint, access: Access) -> None:
 
         def unit(tx: Transaction) -> s.StandingOut:
             _check_guardians(tx, body.student_id, [body.guardian_id], "guardian_id")
-            standings.add(tx, one)
+            standings.add(tx, one, today=today)
             return _found(tx, one.student_id, ("order",), one.id)
 
         return await decided(call, unit, student_id=body.student_id), 201
@@ -90,7 +91,8 @@ def _exceptions(pages: Blueprint, access: Access) -> None:
     async def add_exception(call: Call, body: s.ExceptionIn) -> tuple[s.StandingsOut, int]:
         """Put an exception on file; an emergency's parties are entered in the record of disclosures at once."""
         _check_exception(body)
-        begins_on = _days(body.begins_on, body.ends_on, access.services.today())
+        today = access.services.today()
+        begins_on = _days(body.begins_on, body.ends_on, today)
         parties = [] if body.kind == "postsecondary" else list(dict.fromkeys(body.parties))
         some = [
             Standing(
@@ -111,7 +113,7 @@ def _exceptions(pages: Blueprint, access: Access) -> None:
             if body.kind == "dependent":
                 _check_guardians(tx, body.student_id, parties, "parties")
             for one in some:
-                standings.add(tx, one)
+                standings.add(tx, one, today=today)
                 if one.kind == "emergency":
                     ledger.enter(tx, _emergency(tx, one, body.records))
             return s.StandingsOut(items=[_found(tx, one.student_id, _EXCEPTIONS, one.id) for one in some])

@@ -153,7 +153,7 @@ class _Judge:
                 begins_on=self.today,
                 recorded_by=by,
             )
-            standings.add(self.tx, one)
+            standings.add(self.tx, one, today=self.today)
         return self._granted(asked, f"99.31(a)(10):{keys[0]}", None, standing_id=keys[0])
 
     def _granted(

@@ -16,6 +16,10 @@ _COLUMNS = (
     "id, kind, student_id, party_id, reference, threat, begins_on, ends_on, recorded_by, recorded_at, ended_at, version"
 )
 
+_SAME = "kind = ? AND student_id = ? AND party_id = ? AND ended_at IS NULL"
+_ON_FILE = "The same is on file already. End that entry first, if it is wrong."
+_TO_COME = "The same is on file already and holds from {}. End that entry first, if this one is to hold sooner."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
@@ -35,14 +39,16 @@ class Standing:
     version: int = 1
 
 
-def add(tx: Transaction, one: Standing) -> None:
-    """Put it on file. Raises Refused 409 when the same is on file and in force already."""
-    again = tx.sql(
-        "SELECT 1 FROM ferpa_standings WHERE kind = ? AND student_id = ? AND party_id = ? AND ended_at IS NULL",
-        (one.kind, one.student_id, one.party_id),
-    )
+def add(tx: Transaction, one: Standing, *, today: date) -> None:
+    """Put it on file; one that has run out by `today` gives way to it.
+
+    Raises Refused 409 when the same is on file already and holds, or is yet to hold.
+    """
+    _close_run_out(tx, one, today)
+    again = tx.sql(f"SELECT begins_on FROM ferpa_standings WHERE {_SAME}", (one.kind, one.student_id, one.party_id))  # noqa: S608 - a constant
     if again:
-        raise Refused(409, "already-on-file", "The same is on file already. End that entry first, if it is wrong.")
+        begins_on = date.fromisoformat(again[0][0])
+        raise Refused(409, "already-on-file", _ON_FILE if begins_on <= today else _TO_COME.format(begins_on))
     threat = tx.seal_for(one.student_id, one.threat) if one.threat is not None else None
     tx.write_sql(
         f"INSERT INTO ferpa_standings ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 1)",  # noqa: S608 - constants
@@ -54,6 +60,19 @@ def add(tx: Transaction, one: Standing) -> None:
     )
     data = {"kind": one.kind, "standing": one.id}
     tx.journal(f"compliance.{one.kind}_added", student_id=one.student_id, subject_id=one.party_id or None, data=data)
+
+
+def _close_run_out(tx: Transaction, one: Standing, today: date) -> None:
+    rows = tx.write_sql(
+        "UPDATE ferpa_standings SET ended_at = ?, ended_by = ?, version = version + 1 "  # noqa: S608 - a constant
+        f"WHERE {_SAME} AND ends_on <= ? RETURNING id",
+        (text_of(tx.now), one.recorded_by, one.kind, one.student_id, one.party_id, today.isoformat()),
+    )
+    for (key,) in rows:
+        data = {"kind": one.kind, "standing": key}
+        tx.journal(
+            f"compliance.{one.kind}_ended", student_id=one.student_id, subject_id=one.party_id or None, data=data
+        )
 
 
 def lift(tx: Transaction, key: str, student_id: str, version: int, *, kinds: Sequence[Kind], by: str) -> None:
