@@ -76,7 +76,7 @@ class Ferpa:
         add_log_routes(pages, self.log)
         add_search_routes(pages, self.log)
         add_access_routes(pages, self.access)
-        add_rights_routes(pages, self.rights)
+        add_rights_routes(pages, self.rights, self.access)
         add_watch_routes(pages, self.watch)
         add_reports_routes(pages, self.services, self.settings.reports)
         add_research_routes(pages, self.research)

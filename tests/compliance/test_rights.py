@@ -19,6 +19,7 @@ from homeroom_ferpa.rights import clock, hearings, notice
 from homeroom_ferpa.rights.record_file import OTHER
 from homeroom_ferpa.rights.settings import RightsSettings
 from tests.services import world
+from tests.services.lawful import born, years_ago
 from tests.services.served import Served, served
 
 TODAY = world.TODAY
@@ -339,7 +340,8 @@ async def test_the_file_is_made_available_by_the_office_and_only_to_the_family(p
     assert await problem(await place.get(f"{path}/file", PARENT)) == (409, "not-yet")
     await item(await place.post(f"{path}/end", "admin_north", {}))
     assert (await place.get(f"{path}/file", PARENT)).status_code == 200
-    assert (await place.get(f"{path}/file", "ann")).status_code == 200
+    minor = await place.get(f"{path}/file", "ann")
+    assert (minor.status_code, "disclosures of it" in await minor.get_data(as_text=True)) == (200, False)
     for stranger in ("guardian_cy", "guardian_lost", "bob", "teacher_b", "admin_south"):
         assert (await place.get(f"{path}/file", stranger)).status_code in (403, 404), stranger
     other = f"~/compliance/students/cy/inspections/{request['id']}/file"
@@ -348,6 +350,26 @@ async def test_the_file_is_made_available_by_the_office_and_only_to_the_family(p
     assert letter["kind"] == "inspection_ready"
     sent = await item(await place.post(f"{ANN}/letters/{letter['id']}/sent", "admin_north", {"how": "mail"}))
     assert (sent["sent_by"], sent["sent_how"]) == ("admin_north", "mail")
+
+
+async def test_the_file_has_the_record_of_disclosures_for_whoever_may_inspect_it(place: Served) -> None:
+    """FERPA 41 §99.32(c): parent, eligible student and office find it in the file; a minor does not."""
+    entry = ledger.Entry(id="e-1", at="2026-01-01T00:00:00Z", party="party:news", interest="", basis="")
+    await place.district.store.write(lambda tx: ledger.enter(tx, replace(entry, students=("ann",))))
+
+    async def shown(by: str) -> bool:
+        text, record = await read_file(place, by)
+        assert ("party:news" in text) == ("disclosures" in record)
+        query = "SELECT fields FROM ferpa_audit WHERE actor = ? ORDER BY id DESC LIMIT 1"
+        [(fields,)] = await place.district.store.read(lambda c: c.sql(query, (by,)))
+        assert ("disclosures" in fields) == ("disclosures" in record)
+        return "disclosures" in record
+
+    assert [await shown(by) for by in (PARENT, "ann", "admin_north", "admin")] == [True, False, True, True]
+    await born(place, "ann", years_ago(19))
+    body = {"kind": "dependent", "student_id": "ann", "parties": [PARENT], "document": "Tax return 2025, seen"}
+    assert (await place.post("~/compliance/exceptions", "admin", body)).status_code == 201
+    assert [await shown(by) for by in (PARENT, "ann", "admin_north")] == [False, True, True]
 
 
 async def test_no_export_knows_a_fee(place: Served) -> None:
@@ -383,10 +405,8 @@ async def test_a_parent_or_student_asks_to_amend_a_named_record_with_a_reason(pl
     request = await amendment(place)
     assert (request["state"], request["record_id"], request["asked_by"]) == ("open", "record_ann", PARENT)
     assert request["why"] == "She was at the nurse's."
-    own = await item(
-        await place.post(f"{ANN}/amendments", "ann", {"record_id": "record_ann", "why": "I was there."}), 201
-    )
-    assert own["asked_by"] == "ann"
+    own = {"record_id": "record_ann", "why": "I was there."}
+    assert (await place.post(f"{ANN}/amendments", "ann", own)).status_code == 403  # the rights are the parents' still
     twice = await place.post(f"{ANN}/amendments", PARENT, {"record_id": "record_ann", "why": "Once more."})
     assert await problem(twice) == (409, "asked-already")
     foreign = await place.post(f"{ANN}/amendments", PARENT, {"record_id": "record_bob", "why": "Not mine."})
@@ -394,6 +414,29 @@ async def test_a_parent_or_student_asks_to_amend_a_named_record_with_a_reason(pl
     for stranger in ("guardian_cy", "guardian_lost", "bob", "teacher_b"):
         body = {"record_id": "record_ann", "why": "x"}
         assert (await place.post(f"{ANN}/amendments", stranger, body)).status_code in (403, 404)
+    await born(place, "ann", years_ago(18))
+    assert (await item(await place.post(f"{ANN}/amendments", "ann", own), 201))["asked_by"] == "ann"
+
+
+async def test_who_sees_a_grown_students_record_cannot_use_the_students_rights(place: Served) -> None:
+    """FERPA 15 and 19 §99.5(a)(1), §99.21: after the transfer the student alone asks, is heard and states."""
+    request = await amendment(place)
+    await item(await decide(place, request, accept=False))
+    await born(place, "ann", years_ago(19))
+    body = {"kind": "dependent", "student_id": "ann", "parties": [PARENT], "document": "Tax return 2025, seen"}
+    assert (await place.post("~/compliance/exceptions", "admin", body)).status_code == 201
+    assert len(await items(place, f"{ANN}/amendments", PARENT)) == 1
+    ask = {"record_id": "record_ann", "why": "She was there."}
+    hearing_path = f"{ANN}/amendments/{request['id']}/hearing"
+    for path, told in ((f"{ANN}/amendments", ask), (hearing_path, None)):
+        assert await problem(await place.post(path, PARENT, told)) == (403, "not-allowed")
+    hearing = await item(await place.post(hearing_path, "ann"), 201)
+    await item(await place.post(f"{ANN}/hearings/{hearing['id']}/decision", "admin", RECORD))
+    path = f"{ANN}/hearings/{hearing['id']}/statement"
+    assert await problem(await place.post(path, PARENT, {"text": "She is wrong."})) == (403, "not-allowed")
+    assert (await item(await place.post(path, "ann", {"text": "I was there."}), 201))["made_by"] == "ann"
+    refused = await journal(place, "compliance.refused")
+    assert [(one.actor_id, one.data) for one in refused] == [(PARENT, {"problem": "not-allowed"})] * 3
 
 
 @pytest.mark.parametrize(

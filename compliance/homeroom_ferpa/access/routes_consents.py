@@ -107,14 +107,19 @@ def _reading(pages: Blueprint, access: Access) -> None:
 
 
 def check_may_decide(connection: Connection, access: Access, call: Call, student_id: str) -> None:
-    """Raise Refused 403 unless the caller holds the student's rights, or reaches the student as an office."""
+    """Raise Refused 403 unless the caller may decide for the student."""
+    if not may_decide(connection, access, call, student_id):
+        raise Refused(403, "not-allowed", _NOT_YOURS)
+
+
+def may_decide(connection: Connection, access: Access, call: Call, student_id: str) -> bool:
+    """Whether the caller holds the student's rights, or reaches the student as an office."""
     me = call.me
     if me.has("district_admin"):
-        return
+        return True
     if not (me.subject == student_id or facts.is_guardian(connection, me.subject, student_id)):
-        return  # the core's rule has found the student in the office's reach
-    if not _holds(connection, access, me.subject, student_id) and not _as_office(connection, access, call, student_id):
-        raise Refused(403, "not-allowed", _NOT_YOURS)
+        return True  # the core's rule has found the student in the office's reach
+    return _holds(connection, access, me.subject, student_id) or _as_office(connection, access, call, student_id)
 
 
 def _as_office(connection: Connection, access: Access, call: Call, student_id: str) -> bool:

@@ -98,6 +98,8 @@ def page(record: Mapping[str, Any]) -> bytes:
         _table("The student", (("fact", "Fact"), ("value", "Value")), [{"fact": k, "value": v} for k, v in facts]),
     ]
     for key, title, columns in _TABLES:
+        if key not in record:
+            continue
         parts.append(_table(title, columns, record[key]))
         if key == "attendance":
             parts += [_corrections(record[key]), _statements(record[key])]

@@ -51,8 +51,11 @@ FIELDS = ("name", "identifier", "contacts", "status", "code", "note", "history",
 """The kinds of personal data in it, for the audit log."""
 
 
-def gather(connection: Connection, services: Services, student_id: str) -> dict[str, Any]:
-    """Everything that is kept of one student, and of nobody else, as of one moment."""
+def gather(connection: Connection, services: Services, student_id: str, *, disclosures: bool = True) -> dict[str, Any]:
+    """Everything that is kept of one student, and of nobody else, as of one moment.
+
+    The record of disclosures is only there with `disclosures`: who may not inspect it, may not do so here (§99.32(c)).
+    """
     with connection.snapshot():
         hide = _hiding(connection, student_id)
         schools = dict(connection.sql("SELECT id, name FROM orgs"))
@@ -69,7 +72,7 @@ def gather(connection: Connection, services: Services, student_id: str) -> dict[
                 connection, "absence_documents", _DOCUMENT, student_id, sealed=("content",), hide=lambda value: value
             ),
             "messages": _messages(connection, student_id, hide),
-            "disclosures": _ledger(connection, student_id),
+            **({"disclosures": _ledger(connection, student_id)} if disclosures else {}),
             "special_education_access": _special(connection, student_id),
             "inspections": [_open(row) for row in inspections.of_student(connection, student_id)],
             "amendments": [_open(row) for row in amendments.of_student(connection, student_id)],

@@ -7,10 +7,12 @@ from typing import Any
 
 from quart import Blueprint, Response
 
-from homeroom import Call, Connection, Refused, Target, operation
+from homeroom import Call, Connection, Refused, Target, Transaction, operation
+from homeroom_ferpa.access.part import Access
+from homeroom_ferpa.access.routes_consents import check_may_decide, may_decide
 from homeroom_ferpa.rights import amendments, hearings, inspections, letters, record_file
 from homeroom_ferpa.rights import models as m
-from homeroom_ferpa.rights.common import decided, fresh_id
+from homeroom_ferpa.rights.common import Row, decided, fresh_id
 from homeroom_ferpa.rights.keeping_routes import add_keeping_routes
 from homeroom_ferpa.rights.page import page
 from homeroom_ferpa.rights.part import Rights
@@ -18,12 +20,12 @@ from homeroom_ferpa.rights.part import Rights
 _STUDENT = Target(student_id="student_id")
 
 
-def add_routes(pages: Blueprint, rights: Rights) -> None:
-    """Hang all of them below the plugin's prefix."""
-    _add_inspections(pages, rights)
+def add_routes(pages: Blueprint, rights: Rights, access: Access) -> None:
+    """Hang all of them below the plugin's prefix. `access` says who holds a student's rights."""
+    _add_inspections(pages, rights, access)
     _add_explanations(pages, rights)
-    _add_amendments(pages, rights)
-    _add_hearings(pages, rights)
+    _add_amendments(pages, rights, access)
+    _add_hearings(pages, rights, access)
     _add_letters(pages, rights)
     add_keeping_routes(pages, rights)
 
@@ -51,7 +53,7 @@ def _shown(call: Call, student_id: str, row: dict[str, Any], *fields: str) -> m.
     return m.Item(item=row)
 
 
-def _add_inspections(pages: Blueprint, rights: Rights) -> None:
+def _add_inspections(pages: Blueprint, rights: Rights, access: Access) -> None:
     services, settings = rights.services, rights.settings
 
     @pages.post("/students/<student_id>/inspections")
@@ -86,16 +88,21 @@ def _add_inspections(pages: Blueprint, rights: Rights) -> None:
     @pages.get("/students/<student_id>/inspections/<inspection_id>/file")
     @operation("compliance.family", of=_STUDENT, answers={200: "text/html"}, problems=(409,))
     async def read_record_file(call: Call, student_id: str, inspection_id: str) -> Response:
-        """The whole record of one student as one file, to read and for machines; families once it is made available."""
+        """The whole record of one student as one file, to read and for machines; families once it is made available.
+
+        The record of disclosures is in it for whoever holds the rights, and for the office.
+        """
 
         def read(connection: Connection) -> dict[str, Any]:
             row = inspections.read(connection, student_id, inspection_id)
             if row["state"] != "fulfilled" and not call.me.has("school_admin", "district_admin"):
                 raise Refused(409, "not-yet", "The office has not made the record available yet.")
-            return record_file.gather(connection, services, student_id)
+            ledger_too = may_decide(connection, access, call, student_id)
+            return record_file.gather(connection, services, student_id, disclosures=ledger_too)
 
         found = await services.store.read(read)
-        call.discloses([student_id], fields=record_file.FIELDS, rows=len(found["attendance"]))
+        fields = [name for name in record_file.FIELDS if name != "disclosures" or name in found]
+        call.discloses([student_id], fields=fields, rows=len(found["attendance"]))
         headers = {"Content-Disposition": 'attachment; filename="education-record.html"'}
         return Response(page(found), 200, headers=headers, content_type="text/html; charset=utf-8")
 
@@ -128,7 +135,7 @@ def _add_explanations(pages: Blueprint, rights: Rights) -> None:
         return _shown(call, student_id, row, "inspections")
 
 
-def _add_amendments(pages: Blueprint, rights: Rights) -> None:
+def _add_amendments(pages: Blueprint, rights: Rights, access: Access) -> None:
     services, settings = rights.services, rights.settings
 
     @pages.post("/students/<student_id>/amendments")
@@ -138,9 +145,12 @@ def _add_amendments(pages: Blueprint, rights: Rights) -> None:
         new: dict[str, Any] = {"amendment_id": fresh_id(), "student_id": student_id, "days": settings.amendment_days}
         new |= body.model_dump(include={"record_id", "why", "status", "code"})
         new |= {"asked_by": _asker(call, body.asked_by), "received_on": _day(call, body.received_on)}
-        row = await decided(
-            services, lambda tx: amendments.ask(tx, **new), student_id=student_id, subject_id=body.record_id
-        )
+
+        def unit(tx: Transaction) -> Row:
+            check_may_decide(tx, access, call, student_id)
+            return amendments.ask(tx, **new)
+
+        row = await decided(services, unit, student_id=student_id, subject_id=body.record_id)
         return _shown(call, student_id, row, "amendments"), 201
 
     @pages.get("/students/<student_id>/amendments")
@@ -166,7 +176,7 @@ def _add_amendments(pages: Blueprint, rights: Rights) -> None:
         return _shown(call, student_id, row, "amendments")
 
 
-def _add_hearings(pages: Blueprint, rights: Rights) -> None:
+def _add_hearings(pages: Blueprint, rights: Rights, access: Access) -> None:
     services, settings = rights.services, rights.settings
 
     @pages.post("/students/<student_id>/amendments/<amendment_id>/hearing")
@@ -175,9 +185,12 @@ def _add_hearings(pages: Blueprint, rights: Rights) -> None:
         """Ask for a hearing on a request that was refused."""
         new: dict[str, Any] = {"hearing_id": fresh_id(), "student_id": student_id, "amendment_id": amendment_id}
         new |= {"asked_by": _asker(call, body.asked_by), "asked_on": call.today(), "days": settings.hearing_days}
-        row = await decided(
-            services, lambda tx: hearings.ask(tx, **new), student_id=student_id, subject_id=amendment_id
-        )
+
+        def unit(tx: Transaction) -> Row:
+            check_may_decide(tx, access, call, student_id)
+            return hearings.ask(tx, **new)
+
+        row = await decided(services, unit, student_id=student_id, subject_id=amendment_id)
         return _shown(call, student_id, row, "hearings"), 201
 
     @pages.get("/students/<student_id>/hearings")
@@ -216,12 +229,12 @@ def _add_hearings(pages: Blueprint, rights: Rights) -> None:
         """Add a statement to a record that a hearing has left as it was; it goes with the record from now on."""
         new = {"statement_id": fresh_id(), "student_id": student_id, "hearing_id": hearing_id}
         new |= {"text": body.text, "by": call.me.subject}
-        row = await decided(
-            services,
-            lambda tx: hearings.add_statement(tx, services, **new),
-            student_id=student_id,
-            subject_id=hearing_id,
-        )
+
+        def unit(tx: Transaction) -> Row:
+            check_may_decide(tx, access, call, student_id)
+            return hearings.add_statement(tx, services, **new)
+
+        row = await decided(services, unit, student_id=student_id, subject_id=hearing_id)
         return _shown(call, student_id, row, "statements"), 201
 
     @pages.get("/students/<student_id>/statements")
