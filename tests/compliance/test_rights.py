@@ -658,6 +658,35 @@ async def test_nobody_with_an_interest_leads_a_hearing(place: Served, more: dict
     assert (await items(place, f"{ANN}/hearings", PARENT))[0]["state"] == "asked"
 
 
+async def test_who_made_an_earlier_version_of_the_mark_leads_no_hearing_on_it(place: Served) -> None:
+    """FERPA 20 §99.22(c): whoever made the mark has an interest in it, also where somebody has corrected it since."""
+    for by in ("teacher_a", "admin"):
+        body = {"status": "tardy", "note": f"Seen by {by}.", "reason": "Looked again"}
+        answer = await place.call("PATCH", "~/attendance/record_ann", by=by, json=body, headers={"If-Match": "*"})
+        assert answer.status_code == 200
+    request = await amendment(place)
+    await item(await decide(place, request, accept=False))
+    hearing = await item(await place.post(f"{ANN}/amendments/{request['id']}/hearing", PARENT), 201)
+    path = f"{ANN}/hearings/{hearing['id']}/decision"
+    for officer in ("teacher_a", "admin"):
+        answer = await place.post(path, "admin", {**RECORD, "officer_id": officer})
+        assert await problem(answer) == (422, "officer-has-interest")
+    await item(await place.post(path, "admin", {**RECORD, "officer_id": "teacher_c"}))
+
+
+async def test_a_hearing_that_is_yet_to_be_held_is_not_decided(place: Served) -> None:
+    """FERPA 20 §99.22: the decision rests on the hearing, so it comes after it, whether the day is sent or was set."""
+    request = await amendment(place)
+    await item(await decide(place, request, accept=False))
+    hearing = await item(await place.post(f"{ANN}/amendments/{request['id']}/hearing", PARENT), 201)
+    path, tomorrow = f"{ANN}/hearings/{hearing['id']}", (TODAY + timedelta(days=1)).isoformat()
+    told = {"held_on": tomorrow, "place": "Room 4", "notice_on": RECORD["notice_on"]}
+    await item(await place.post(f"{path}/notice", "admin_north", told))
+    for record in ({**RECORD, "held_on": tomorrow}, {**RECORD, "held_on": None}):
+        assert await problem(await place.post(f"{path}/decision", "admin", record)) == (422, "held-on")
+    assert (await items(place, f"{ANN}/hearings", PARENT))[0]["state"] == "set"
+
+
 async def test_a_notice_after_the_hearing_is_none(place: Served) -> None:
     """FERPA 20 §99.22(b): notice of date, time and place is given before the hearing."""
     request = await amendment(place)

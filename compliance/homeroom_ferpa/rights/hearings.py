@@ -17,6 +17,10 @@ _COLUMNS = (
 )
 _SEALED = ("place", "officer", "evidence", "reasons", "decision")
 _STATEMENTS = ("id", "hearing_id", "student_id", "record_id", "made_by", "made_at", "text")
+_MARKED = """
+SELECT recorded_by FROM attendance_records WHERE id = ?
+UNION SELECT recorded_by FROM attendance_versions WHERE record_id = ?
+"""
 _MARK = "[Statement under 34 CFR 99.21]"
 STATEMENT_RIGHT = (
     "You may add a statement that comments on the contested record or says why you disagree (34 CFR "
@@ -124,7 +128,8 @@ def decide(
 ) -> Row:
     """Keep the whole record of a hearing and what was decided: "amend" or "keep".
 
-    Raises Refused: 422 when anything of the record is missing or the officer has an interest, 409 when it is decided.
+    Raises Refused: 422 when anything of the record is missing, the hearing is yet to be held or the officer has an
+    interest, 409 when it is decided.
     """
     row = read(tx, student_id, hearing_id)
     if row["state"] == "decided":
@@ -134,6 +139,8 @@ def decide(
     kept = {name: record.get(name) if record.get(name) is not None else row[name] for name in RECORD}
     if lacking := [name for name in RECORD if kept[name] is None or not str(kept[name]).strip()]:
         raise incomplete(lacking)
+    if str(kept["held_on"]) > services.today().isoformat():
+        raise Refused(422, "held-on", "A hearing is decided once it was held: today, or earlier.")
     _check_officer(tx, row, kept, officer_id)
     if kept["outcome"] == "amend":
         request = amendments.read(tx, student_id, row["amendment_id"])
@@ -166,7 +173,7 @@ def _check_officer(tx: Transaction, row: Row, kept: Mapping[str, Any], officer_i
     """Raise Refused 422 for an officer with a direct interest, and for a notice after the hearing."""
     involved = {row["asked_by"], row["student_id"]}
     decider = tx.sql("SELECT decided_by FROM ferpa_amendments WHERE id = ?", (row["amendment_id"],))
-    marked = tx.sql("SELECT recorded_by FROM attendance_records WHERE id = ?", (row["record_id"],))
+    marked = tx.sql(_MARKED, (row["record_id"],) * 2)
     involved |= {found[0] for found in (*decider, *marked)}
     if kept["disinterested"] is not True or (officer_id is not None and officer_id in involved):
         text = "The hearing is led by somebody without a direct interest in its outcome (34 CFR 99.22(c))."
