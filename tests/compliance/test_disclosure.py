@@ -279,6 +279,26 @@ async def test_an_emergency_needs_its_threat_and_recipients_and_is_always_entere
         assert all(one["in_record"] and one["basis"].startswith("99.31(a)(10)") for one in found)
 
 
+async def test_a_name_that_says_nothing_is_taken_in_no_list(lite: Served) -> None:
+    emergency = {"kind": "emergency", "student_id": "ann", "document": "Police report 7", "threat": "Missing"}
+    policy = {"items": ["name"]}
+    outside = {**DISCLOSURE, "basis": "emergency", "threat": "Bus accident", "document": "Incident 4"}
+    for path, body, field in (
+        ("exceptions", emergency, "parties"),
+        ("directory", policy, "parties"),
+        ("directory", policy, "purposes"),
+        ("disclosures", outside, "fields"),
+        ("disclosures", outside, "student_ids"),
+    ):
+        for nothing in ("", "  ", "x" * 101):
+            answer = await lite.post(
+                f"~/compliance/{path}", "admin", {**body, field: [nothing]}, headers={"If-Match": '"0"'}
+            )
+            assert answer.status_code == 422, (path, field, nothing)
+            assert (await said(answer))["errors"][0]["field"].startswith(field)
+    assert await shown(lite) == []
+
+
 async def test_every_request_and_disclosure_makes_one_entry(api: Served) -> None:
     """FERPA 37 §99.32(a)(1): each request and each disclosure makes one entry tied to the student."""
     assert (await api.post("~/compliance/officials", "admin", ENTRY)).status_code == 201

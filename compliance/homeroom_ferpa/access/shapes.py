@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from homeroom import Answer, Body, PageQuery, Query
 from homeroom_ferpa.access.directory import Item
 
 Id = Field(min_length=1, max_length=100)
+Named = Annotated[str, Field(min_length=1, max_length=100, pattern=r"\S")]
+"""Each of a list of parties, purposes or the like: one that says nothing names nobody."""
 Records = Literal["attendance", "roster", "contact", "messages", "all"]
 PARTY = r"^(person|plugin|key|party|class):[A-Za-z0-9._-]{1,100}$"
 CODE = r"^[a-z][a-z0-9_]{0,39}$"
@@ -41,7 +43,7 @@ class ExceptionIn(Body):
     kind: Literal["dependent", "emergency", "postsecondary"]
     student_id: str = Id
     document: str = Field(min_length=3, max_length=300)
-    parties: list[str] = Field(default=[], max_length=20)
+    parties: list[Named] = Field(default=[], max_length=20)
     threat: str | None = Field(default=None, min_length=3, max_length=2000)
     records: list[Records] = Field(default=["all"], min_length=1)
     begins_on: date | None = None
@@ -176,8 +178,8 @@ class PolicyIn(Body):
 
     items: list[Item] = Field(max_length=30)
     student_id_opens_nothing: bool = False
-    parties: list[str] | None = Field(default=None, max_length=100, description="A limited policy's parties.")
-    purposes: list[str] | None = Field(default=None, max_length=100, description="A limited policy's purposes.")
+    parties: list[Named] | None = Field(default=None, max_length=100, description="A limited policy's parties.")
+    purposes: list[Named] | None = Field(default=None, max_length=100, description="A limited policy's purposes.")
     notice_on: date | None = Field(default=None, description="The day on which public notice was given.")
     opt_out_until: date | None = Field(default=None, description="The last day of the opt-out period.")
 
@@ -242,13 +244,13 @@ class DisclosureIn(Body):
     `disclosed_text`, for one student, is what was disclosed, for the family to have a copy of.
     """
 
-    student_ids: list[str] = Field(min_length=1, max_length=500)
+    student_ids: list[Named] = Field(min_length=1, max_length=500)
     party: str = Field(pattern=PARTY)
     party_class: str | None = Field(default=None, pattern=CODE)
     interest: str = Field(min_length=3, max_length=300)
     purpose: str = Field(pattern=CODE)
     records: list[Records] = Field(min_length=1)
-    fields: list[str] = Field(min_length=1, max_length=100)
+    fields: list[Named] = Field(min_length=1, max_length=100)
     basis: Literal["consent", "official", "directory", "emergency"] | None = None
     threat: str | None = Field(default=None, min_length=3, max_length=2000)
     document: str | None = Field(default=None, min_length=3, max_length=300)
