@@ -241,6 +241,8 @@ async def test_a_flag_becomes_an_incident_with_its_students_since_it_was_found(p
         ({"what": " "}, (422, "incomplete")),
         ({"student_ids": ["ann", "who"]}, (422, "unknown-students")),
         ({"discovered_at": (now_utc() + timedelta(hours=2)).isoformat()}, (422, "discovered-at")),
+        ({"discovered_at": "0001-01-01T00:00:00+14:00"}, (422, "discovered-at")),
+        ({"discovered_at": "9999-12-31T23:59:59-12:00"}, (422, "discovered-at")),
         ({"discovered_at": "2026-10-01T10:00:00"}, (422, "invalid")),
         ({"states": ["TX"]}, (422, "invalid")),
         ({"anomaly_ids": ["none"]}, (404, "not-found")),

@@ -244,6 +244,19 @@ async def test_nobody_else_looks_into_the_log(small_api: Served, by: str) -> Non
     assert (await small_api.post("~/compliance/log/verify", by)).status_code == 403
 
 
-@pytest.mark.parametrize("query", ["before=0", "limit=0", "limit=500", "of=all", "since=yesterday", "colour=red"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("before=0", "limit=0", "limit=500", "of=all", "since=yesterday", "colour=red"),
+        *("since=0001-01-01", "until=9999-12-31", "since=9999-12-31", "until=0001-01-01"),
+    ],
+)
 async def test_what_cannot_be_looked_for_is_said(small_api: Served, query: str) -> None:
     assert (await small_api.get(f"~/compliance/log/entries?{query}", "admin")).status_code == 422
+
+
+async def test_an_entry_beyond_every_id_is_not_there(api: Served) -> None:
+    for of in ("reads", "changes"):
+        for entry_id in (0, 2**62, 2**63, 10**20 - 1):
+            answer = await api.get(f"~/compliance/log/entries/{of}/{entry_id}", "admin")
+            assert answer.status_code == 404, (of, entry_id)

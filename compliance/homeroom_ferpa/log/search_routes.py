@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from datetime import date
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from quart import Blueprint
@@ -21,6 +21,10 @@ CHEAP = 50_000
 """Up to so many entries a verification is made while somebody waits for it."""
 
 _MOST = 200
+_HIGHEST = 2**62
+"""No id is higher; a database could not compare with one beyond its range."""
+_Day = Annotated[date, Field(ge=date(1970, 1, 1), le=date(2999, 12, 31), description="Of the years 1970 to 2999.")]
+"""A day of which every time zone knows the moments."""
 _SOURCE = {"reads": AUDIT, "changes": JOURNAL}
 
 
@@ -33,9 +37,9 @@ class LogQuery(Query):
     action: str | None = Field(default=None, max_length=60, examples=["class.roster"])
     kind: str | None = Field(default=None, max_length=60, description='Of reads "read", "hand_out" or "denied".')
     basis: str | None = Field(default=None, max_length=200, description="A ground, with or without what it rests on.")
-    since: date | None = None
-    until: date | None = None
-    before: int | None = Field(default=None, ge=1, le=2**62, description="`before` of the page before.")
+    since: _Day | None = None
+    until: _Day | None = None
+    before: int | None = Field(default=None, ge=1, le=_HIGHEST, description="`before` of the page before.")
     limit: int = Field(default=50, ge=1, le=_MOST)
 
 
@@ -137,7 +141,7 @@ def _add_search(pages: Blueprint, log: Log) -> None:
     @operation("compliance.manage", answers=ProvenEntry)
     async def read_log_entry(call: Call, of: str, entry_id: int) -> ProvenEntry:
         """One entry with the proof that it is in the log as it was made."""
-        if of not in _SOURCE:
+        if of not in _SOURCE or entry_id > _HIGHEST:
             raise _missing()
         found = await services.store.read(partial(_proven, of="reads" if of == "reads" else "changes", row_id=entry_id))
         await _told(call, log, [found[0]])

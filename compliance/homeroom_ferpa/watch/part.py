@@ -10,7 +10,7 @@ from datetime import date, datetime
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from homeroom import Connection, Event, Finding, Services, Transaction
+from homeroom import Connection, Event, Finding, Refused, Services, Transaction
 from homeroom_ferpa.rights.common import Row, decided, fresh_id
 from homeroom_ferpa.watch import anomalies, clocks, incidents, look
 from homeroom_ferpa.watch.settings import WatchSettings
@@ -20,6 +20,7 @@ _LOOK_SECONDS = 60.0
 _RESTS = 3.0  # between two portions: check-ins of a morning go first
 _AT_ONCE = 200  # so that nobody's check-in waits long behind one
 _EXPORTED = "data.exported"
+_YEARS = range(1970, 3000)  # of which every time zone knows the moments
 
 
 class Watch:
@@ -82,12 +83,14 @@ class Watch:
         """Open an incident; the flags that it comes from give their students.
 
         It was discovered when the named moment says, else when the first of its flags was found, else now.
-        Raises Refused as `incidents.begin` does.
+        Raises Refused as `incidents.begin` does, and 422 for a moment that no calendar of use here has.
         """
         found = await self._of_flags(anomaly_ids)
         moments = [datetime.fromisoformat(flag["found_at"]) for flag, _ in found]
         incident_id = fresh_id()
         at = discovered_at or min([self.services.clock.now(), *moments])
+        if at.year not in _YEARS:
+            raise Refused(422, "discovered-at", "An incident is discovered now or earlier, and not before 1970.")
         unit = partial(
             incidents.begin,
             incident_id=incident_id,
