@@ -665,3 +665,11 @@ def _sent(tx: Any, student: str, guardian: str) -> None:
         changed_at=tx.now,
     )
     tx.journal("notification.accepted", student_id=student, subject_id="note-1", data={"channel": "sms"})
+
+
+async def test_who_looks_whether_a_student_is_listed_is_entered(lite: Served) -> None:
+    for by in ("guardian_ann", "admin_north"):
+        assert (await lite.get("~/compliance/opt-outs?student_id=ann", by)).status_code == 200
+    query = "SELECT actor, student_ids, fields FROM ferpa_audit ORDER BY id"
+    told = await lite.district.store.read(lambda c: c.sql(query))
+    assert told == [(by, '["ann"]', '["opt_out"]') for by in ("guardian_ann", "admin_north")]

@@ -135,6 +135,17 @@ async def test_a_legal_hold_on_nobody_is_refused(sqlite_url: str) -> None:
             assert (await api.post("~/compliance/holds", "admin", body)).status_code == 201
 
 
+async def test_who_looks_at_the_legal_holds_is_entered(sqlite_url: str) -> None:
+    async with served(sqlite_url, enabled=("ferpa",)) as api:
+        for body in ({"student_id": "ann", "reference": "Docket 1"}, {"reference": "Docket 2"}):
+            assert (await api.post("~/compliance/holds", "admin", body)).status_code == 201
+        assert len((await (await api.get("~/compliance/holds", "admin")).get_json())["items"]) == 2
+        query = "SELECT actor, action, student_ids, fields, rows FROM ferpa_audit"
+        [(actor, action, students, fields, count)] = await api.district.store.read(lambda c: c.sql(query))
+        assert (actor, action, count) == ("admin", "compliance.manage", 1)
+        assert (students, fields) == ('["ann"]', '["holds"]')
+
+
 async def test_each_of_many_legal_holds_can_be_seen_and_lifted(kept: Store) -> None:
     """FERPA 12 §99.10(e): a hold is in force until it is lifted, and can be, however many there are."""
     ids = [f"h{number:04}" for number in range(1001)]

@@ -269,6 +269,7 @@ def _opt_outs(pages: Blueprint, access: Access) -> None:
     async def read_opt_out(call: Call, query: s.StudentQuery) -> s.OptOutOut:
         """Whether a student is kept out of the directory."""
         out, version = await call.read(partial(directory.opt_out_of, student_id=query.student_id))
+        call.discloses([query.student_id], fields=("opt_out",), rows=1)
         return s.OptOutOut(student_id=query.student_id, opted_out=out, version=version)
 
     @pages.delete("/opt-outs")

@@ -79,8 +79,9 @@ def _add_holds(pages: Blueprint, rights: Rights) -> None:
     @operation("compliance.manage", query=m.HoldQuery, answers=m.Holds)
     async def list_holds(call: Call, query: m.HoldQuery) -> m.Holds:
         """The legal holds that are in force, the newest first."""
-        del call
         found = await services.store.read(lambda c: retention.holds(c, before=query.before))
+        held = [row["student_id"] for row in found if row["student_id"] != retention.EVERYBODY]
+        call.discloses(held, fields=("holds",), rows=len(held))
         return m.Holds(items=found, before=found[-1]["id"] if len(found) == SHOWN else None)
 
     @pages.post("/holds")
