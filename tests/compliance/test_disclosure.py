@@ -366,6 +366,56 @@ async def test_attendance_sent_to_the_sis_is_entered(lite: Served) -> None:
     assert any("no ground on file" in finding.problem for finding in (await plugin.health()).findings)
 
 
+@pytest.mark.parametrize(
+    ("categories", "begins", "ends", "covered"),
+    [
+        (["attendance"], -1, None, True),
+        (["all"], -1, 1, True),
+        (["roster"], -1, None, False),
+        (["attendance"], 200, None, False),
+        (["attendance"], -200, -100, False),
+    ],
+)
+async def test_only_an_agreement_that_covers_attendance_that_day_is_the_ground_of_what_the_sis_is_sent(
+    lite: Served, categories: list[str], begins: int, ends: int | None, *, covered: bool
+) -> None:
+    """FERPA 27 §99.31(a)(1)(i)(B): attendance for the SIS without such an agreement is in the record and counted."""
+    values: dict[str, Any] = {**ENTRY, "recipient": "plugin:powerschool", "categories": categories}
+    values["begins_on"] = TODAY + timedelta(days=begins)
+    values["ends_on"] = None if ends is None else TODAY + timedelta(days=ends)
+    store = lite.district.store
+    await store.write(lambda tx: officials.add(tx, officials.Official(id="sis", **values)))
+    data = {"plugin": "powerschool", "fields": ["status", "school_day"], "student_ids": ["ann"]}
+
+    def sent(tx: Transaction) -> None:
+        tx.insert(m.OutgoingQueue, connector="powerschool")
+        tx.journal("attendance_out.handed_over", data=data)
+
+    await store.write(sent)
+    [one] = await shown(lite, everything=True)
+    assert (one["in_record"], one["notice"]) == (not covered, covered)
+    assert one["basis"] == ("99.31(a)(1)(i)(B):sis" if covered else ledger.UNRECORDED)
+    found = str((await Ferpa(FerpaSettings(), vendor(lite, "ferpa")).health()).findings)
+    assert ("no ground on file" in found) is not covered
+    assert ("plugin:powerschool has ended. Attendance goes on to it" in found) is (ends == -100)
+
+
+async def test_an_agreement_that_is_entered_or_ended_afterwards_changes_nothing_of_what_was_sent(lite: Served) -> None:
+    """FERPA 27 §99.31(a)(1)(i)(B): what was on file when attendance went to the SIS is its ground."""
+    data = {"plugin": "powerschool", "fields": ["status"], "student_ids": ["ann"]}
+    values: dict[str, Any] = {**ENTRY, "recipient": "plugin:powerschool", "categories": ("attendance",)}
+    one = officials.Official(id="sis", **values, begins_on=TODAY - timedelta(days=9))
+    for unit in (
+        lambda tx: tx.journal("attendance_out.handed_over", data=data),
+        lambda tx: officials.add(tx, one),
+        lambda tx: tx.journal("attendance_out.handed_over", data=data),
+        lambda tx: officials.remove(tx, "sis", 1, by="admin"),
+        lambda tx: tx.journal("attendance_out.handed_over", data=data),
+    ):
+        await lite.district.store.write(unit)
+    assert [one["in_record"] for one in await shown(lite, everything=True)] == [True, False, True]
+
+
 async def test_an_export_to_a_party_without_a_ground_is_entered_and_counted(lite: Served) -> None:
     """FERPA 37 §99.32(a)(1): an export is in everybody's record; one without a ground is shown to the office."""
     plugin = Ferpa(FerpaSettings(), vendor(lite, "ferpa"))

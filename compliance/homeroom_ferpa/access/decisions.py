@@ -59,6 +59,11 @@ def records_of(request: AccessRequest) -> frozenset[str]:
     return frozenset({_of_kind(request.action)})
 
 
+def covers(categories: Collection[str], records: Collection[str]) -> bool:
+    """Whether an agreement for these categories is one for these kinds of record."""
+    return "all" in categories or set(records) <= set(categories)
+
+
 def wrong_purpose() -> Decision:
     """The denial of a purpose that nobody knows."""
     return Decision(allow=False, reason=_PURPOSE_SAYS, basis="99.31(a)(1)")
@@ -75,7 +80,7 @@ def for_party(request: AccessRequest, on_file: Party, notice: str) -> Decision:
     What can be handed out in part leaves out those without one.
     """
     wanted = records_of(request)
-    if on_file.official is not None and ("all" in on_file.categories or wanted <= on_file.categories):
+    if on_file.official is not None and covers(on_file.categories, wanted):
         return Decision(allow=True, basis=f"{VENDOR}:{on_file.official}", notice=notice)
     covering = {c.student_id: c.id for c in on_file.consents if c.covers(wanted, request.purpose)}
     with_consent = request.student_ids & covering.keys()

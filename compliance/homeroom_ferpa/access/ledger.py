@@ -12,9 +12,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from homeroom import Connection, Event, Transaction
+from homeroom import AccessRequest, Connection, Event, Transaction
 from homeroom_ferpa.access import decisions
+from homeroom_ferpa.access.facts import NOW
 from homeroom_ferpa.access.records import missing, text_of
 
 OWN = "own school official"
@@ -29,6 +31,7 @@ STATED = "stated"
 KINDS = ("data.handed_out", "notification.accepted", "data.exported", "attendance_out.handed_over")
 """The kinds of event that are disclosures."""
 
+_ATTENDANCE = ("attendance",)
 _ROWS = 300
 _MEANWHILE = timedelta(hours=1)
 """An export is entered before the database is read: who comes in between may be in it."""
@@ -47,8 +50,10 @@ WHERE (s.student_id IS NOT NULL OR (l.whole_district = 1 AND l.at >= ?)){more}
 ORDER BY l.at DESC, l.id DESC{limit}
 """
 _OFFICIAL = (
-    "SELECT id, service FROM ferpa_officials WHERE recipient = ? AND ended_at IS NULL ORDER BY recorded_at DESC LIMIT 1"
+    "SELECT f.id, f.service, f.categories FROM ferpa_officials f WHERE f.recipient = ? AND f.recorded_at <= ? "  # noqa: S608 - constants
+    f"AND (f.ended_at IS NULL OR f.ended_at > ?) AND {NOW.format('f')} ORDER BY f.recorded_at DESC LIMIT 1"
 )
+"""Who was on file at a moment, which is given twice, on its day, which is given twice, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +139,13 @@ def enter(tx: Transaction, entry: Entry) -> None:
         )
 
 
-def take(tx: Transaction, events: Sequence[Event], inside: Collection[str]) -> None:
-    """Enter what these events of the journal say was disclosed; `inside` are plugins that give nothing outside."""
+def take(tx: Transaction, events: Sequence[Event], inside: Collection[str], *, zone: str = "UTC") -> None:
+    """Enter what these events of the journal say was disclosed; `inside` are plugins that give nothing outside.
+
+    What was on file is looked up as of the event, with its day in the district's time `zone`.
+    """
     for event in events:
-        entry = _entry(tx, event, inside)
+        entry = _entry(tx, event, inside, event.at.astimezone(ZoneInfo(zone)).date())
         if entry is not None:
             enter(tx, entry)
 
@@ -252,7 +260,7 @@ def _came(connection: Connection, student_id: str) -> str:
     return text_of(datetime.fromisoformat(rows[0][0]) - _MEANWHILE) if rows else ""
 
 
-def _entry(tx: Transaction, event: Event, inside: Collection[str]) -> Entry | None:
+def _entry(tx: Transaction, event: Event, inside: Collection[str], day: date) -> Entry | None:
     about = Entry(
         id=f"event-{event.id}",
         event_id=event.id,
@@ -265,13 +273,14 @@ def _entry(tx: Transaction, event: Event, inside: Collection[str]) -> Entry | No
     )
     match event.kind:
         case "data.handed_out":
-            return _handed_out(tx, about, event.data, inside)
+            return _handed_out(tx, about, event.data, inside, day)
         case "notification.accepted":
             return _message(tx, about, event)
         case "data.exported":
             return _exported(about, event.data)
         case "attendance_out.handed_over":
-            return _handed_out(tx, replace(about, basis=UNRECORDED), event.data, inside)
+            about = replace(about, basis=UNRECORDED)  # the ground of whoever marked is none for the SIS
+            return _handed_out(tx, about, event.data, inside, day, records=_ATTENDANCE)
         case _:
             return None
 
@@ -292,24 +301,35 @@ def _exported(about: Entry, data: Mapping[str, Any]) -> Entry:
     )
 
 
-def _handed_out(tx: Transaction, about: Entry, data: Mapping[str, Any], inside: Collection[str]) -> Entry:
-    plugin = str(data.get("plugin"))
-    on_file = tx.sql(_OFFICIAL, (f"plugin:{plugin}",))
+def _handed_out(
+    tx: Transaction,
+    about: Entry,
+    data: Mapping[str, Any],
+    inside: Collection[str],
+    day: date,
+    *,
+    records: Collection[str] | None = None,
+) -> Entry:
+    """The entry of a hand-out; `records` are the kinds of record, where its fields do not say that."""
+    plugin, fields = str(data.get("plugin")), tuple(data.get("fields", ()))
+    on_file = tx.sql(_OFFICIAL, (f"plugin:{plugin}", about.at, about.at, day.isoformat(), day.isoformat()))
     basis = about.basis
     if basis == UNRECORDED and plugin in inside:
         basis = decisions.STAFF
     elif basis == UNRECORDED and on_file:
-        basis = f"{decisions.VENDOR}:{on_file[0][0]}"
+        asked = AccessRequest(action="data.handed_out", identity=None, fields=fields)
+        if decisions.covers(json.loads(on_file[0][2]), records or decisions.records_of(asked)):
+            basis = f"{decisions.VENDOR}:{on_file[0][0]}"
     return replace(
         about,
         party=f"plugin:{plugin}",
         interest=on_file[0][1] if on_file else "a part of the district's own system",
         basis=basis,
         exempt=exempt_by(basis),
-        fields=tuple(data.get("fields", ())),
+        fields=fields,
         students=tuple(data.get("student_ids", ())),
         consent_id=consent_of(basis),
-        notice=bool(on_file or data.get("notice")),
+        notice=bool((on_file and basis != UNRECORDED) or data.get("notice")),
     )
 
 

@@ -28,6 +28,11 @@ _NO_EXPORT = (
 )
 _LATELY = timedelta(days=30)
 _EXPORTED = "See that an agreement or another ground covers each (the record of disclosures names the party)."
+_STOPS = ", so it is handed nothing."
+_GOES_ON = (
+    ". Attendance goes on to it for as long as [sync] attendance_out names it, and stands in the §99.32 record as "
+    "without a ground."
+)
 _RENEW = "End its entry under /api/v1/compliance/officials and record the new agreement."
 
 
@@ -90,14 +95,15 @@ class Access:
         """Enter in the record of disclosures what the journal says was disclosed; each event once."""
         told = [event for event in events if event.kind in ledger.KINDS]
         if told:
-            await self.services.store.submit(partial(ledger.take, events=told, inside=self.settings.inside))
+            zone = self.services.time_zone
+            await self.services.store.submit(partial(ledger.take, events=told, inside=self.settings.inside, zone=zone))
 
     async def findings(self) -> tuple[Finding, ...]:
         """What the office should look at: agreements that have ended, and disclosures without a ground on file."""
         ended, bare, exports = await self.services.store.read(partial(_to_look_at, today=self.services.today()))
         found = [
-            Finding(problem=f"The agreement with {recipient} has ended, so it is handed nothing.", fix=_RENEW)
-            for recipient in ended
+            Finding(problem=f"The agreement with {recipient} has ended{_GOES_ON if goes_on else _STOPS}", fix=_RENEW)
+            for recipient, goes_on in ended
         ]
         if bare:
             problem = f"{bare} disclosures of the last month are on record for which there is no ground on file."
@@ -152,9 +158,12 @@ class Access:
         return decisions.for_family(request, children, everywhere=everywhere)
 
 
-def _to_look_at(connection: Connection, today: date) -> tuple[list[str], int, int]:
+def _to_look_at(connection: Connection, today: date) -> tuple[list[tuple[str, bool]], int, int]:
+    """The recipients with an agreement that has ended, and whether each writes attendance; and what has no ground."""
     ended = connection.sql(
-        "SELECT recipient FROM ferpa_officials WHERE ended_at IS NULL AND ends_on <= ? ORDER BY recipient",
+        "SELECT f.recipient, q.connector FROM ferpa_officials f "
+        "LEFT JOIN outgoing_queues q ON 'plugin:' || q.connector = f.recipient "
+        "WHERE f.ended_at IS NULL AND f.ends_on <= ? ORDER BY f.recipient",
         (today.isoformat(),),
     )
     bare = connection.sql(
@@ -163,4 +172,4 @@ def _to_look_at(connection: Connection, today: date) -> tuple[list[str], int, in
         (ledger.UNRECORDED, (today - _LATELY).isoformat()),
     )
     counted = {int(whole): int(count) for whole, count in bare}
-    return [row[0] for row in ended], counted.get(0, 0), counted.get(1, 0)
+    return [(row[0], row[1] is not None) for row in ended], counted.get(0, 0), counted.get(1, 0)
