@@ -669,6 +669,82 @@ async def test_a_hand_out_under_consent_is_entered_with_the_consent(lite: Served
     assert len((await said(await lite.get(path, "guardian_ann")))["items"]) == 1
 
 
+async def grown(api: Served, ground: str) -> Any:
+    """Ann is 19, and her mother may see her records on this ground: the consent or the exception."""
+    await born(api, "ann", years_ago(19))
+    if ground == "consent":
+        answer = await consent(api, "ann", records=["all"])
+        assert answer.status_code == 201
+        return await said(answer)
+    body = {"kind": ground, "student_id": "ann", "parties": ["guardian_ann"], "document": "Tax return 2025, seen"}
+    body |= {"threat": "Ann is missing since Monday"} if ground == "emergency" else {}
+    answer = await api.post("~/compliance/exceptions", "admin", body)
+    assert answer.status_code == 201
+    return (await said(answer))["items"][0]
+
+
+async def test_what_a_parent_sees_by_the_adult_students_consent_is_found_under_it(api: Served) -> None:
+    """FERPA 23 §99.30(c): what the parent of an adult was shown under a consent is found under that consent."""
+    assert (await api.get("~/students/ann/attendance", "guardian_ann")).status_code == 200
+    assert await shown(api, "admin", everything=True) == []  # while the rights are the parent's
+    given = await grown(api, "consent")
+    assert (await api.get("~/students/ann/attendance", "guardian_ann")).status_code == 200
+    path = f"~/compliance/consents/{given['id']}/disclosures?student_id=ann"
+    [one] = (await said(await api.get(path, "ann")))["items"]
+    assert (one["party"], one["basis"]) == ("person:guardian_ann", f"99.30:{given['id']}")
+    assert (one["exempt"], one["in_record"], one["notice"]) == ("party with consent", False, False)
+    assert "status" in one["fields"]
+
+
+@pytest.mark.parametrize(
+    ("ground", "basis"), [("dependent", "99.31(a)(8)"), ("emergency", "99.31(a)(10)"), ("consent", "99.30")]
+)
+async def test_what_a_parent_sees_of_an_adult_on_an_exception_is_in_the_record(
+    lite: Served, ground: str, basis: str
+) -> None:
+    """FERPA 42 §99.32(d): a dependent's or endangered adult's parent is none of those whom the record leaves out."""
+    await lite.district.store.write(
+        lambda tx: tx.insert(m.Guardianship, guardian_id="guardian_ann", student_id="bob", changed_at=tx.now)
+    )
+    entered = await grown(lite, ground)
+    for path in ("students/ann", "attendance/"):
+        before = {one["id"] for one in await shown(lite, "ann", everything=True)}
+        answer = await lite.get(f"~/{path}", "guardian_ann")
+        assert (answer.status_code, "bob" in str(await said(answer))) == (200, path == "attendance/")
+        [one] = [one for one in await shown(lite, "ann", everything=True) if one["id"] not in before]
+        assert (one["party"], one["basis"]) == ("person:guardian_ann", f"{basis}:{entered['id']}")
+        assert one["in_record"] is (ground != "consent")
+        assert one["threat"] == ("Ann is missing since Monday" if ground == "emergency" else None)
+    assert await shown(lite, "admin", "bob", everything=True) == []  # of whom the mother still holds the rights
+
+
+@pytest.mark.parametrize(
+    ("ground", "basis", "exempt"),
+    [
+        ("dependent", "99.31(a)(8)", None),
+        ("consent", "99.30", "party with consent"),
+        ("postsecondary", ledger.UNRECORDED, None),
+    ],
+)
+async def test_a_message_to_an_adults_parent_is_entered_with_the_ground_on_file(
+    lite: Served, ground: str, basis: str, exempt: str | None
+) -> None:
+    """FERPA 42 §99.32(d): a message to a parent whose rights have passed is entered with what it rests on."""
+    entered: Any = {"id": None}
+    if ground == "consent":
+        await born(lite, "ann", years_ago(19))
+        entered = await said(await consent(lite, "ann", records=["messages"], purpose="attendance"))
+    elif ground == "dependent":
+        entered = await grown(lite, ground)
+    else:
+        await born(lite, "ann", years_ago(19))
+    await lite.district.store.write(lambda tx: _sent(tx, "ann", "guardian_ann"))
+    [one] = await shown(lite, "ann", everything=True)
+    assert one["basis"] == (f"{basis}:{entered['id']}" if entered["id"] else basis)
+    assert (one["exempt"], one["in_record"]) == (exempt, exempt is None)
+    assert one["consent_id"] == (entered["id"] if ground == "consent" else None)
+
+
 def test_an_entry_told_twice_is_one(sqlite_store: Store) -> None:
     """FERPA 37 §99.32(a)(1): an event that comes twice makes one entry."""
     migrate.upgrade(sqlite_store.url, {"ferpa": Path(homeroom_ferpa.__path__[0]) / "migrations"})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 
 from homeroom import AccessRequest, Decision
 from homeroom_ferpa.access.facts import Child, Party
@@ -34,6 +35,8 @@ _BY_ACTION: Mapping[str, str] = {
     **dict.fromkeys(("student", "class", "roster", "enrollment"), "roster"),
     "guardian": "contact",
 }
+
+_RESTED_ON = re.compile(r"(?:99\.30|99\.31\(a\)\((?:8|10)\)):[^:,]+")
 
 _ORDER_SAYS = "A court order or another binding document on file keeps you from this student's records."
 _PASSED_SAYS = (
@@ -101,15 +104,32 @@ def for_family(request: AccessRequest, children: Mapping[str, Child], *, everywh
     if everywhere:
         return Decision(allow=True, basis=STAFF)
     if not request.student_ids:
-        hidden = (child.id for child in children.values() if not _of(child, wanted, request.purpose).allow)
-        return Decision(allow=True, basis=OWN, without=frozenset(hidden))
-    basis: str | None = None
+        found = {child.id: _of(child, wanted, request.purpose) for child in children.values()}
+        hidden = (student_id for student_id, decision in found.items() if not decision.allow)
+        shown = (found[student_id].basis for student_id in sorted(found) if found[student_id].allow)
+        return Decision(allow=True, basis=_joined([OWN, *shown]), without=frozenset(hidden))
+    bases: list[str | None] = []
     for student_id in sorted(request.student_ids & children.keys()):
         decision = _of(children[student_id], wanted, request.purpose)
         if not decision.allow:
             return decision
-        basis = basis or decision.basis
-    return Decision(allow=True, basis=basis or STAFF)
+        bases.append(decision.basis)
+    return Decision(allow=True, basis=_joined(bases) or STAFF)
+
+
+def after_transfer(child: Child, wanted: Collection[str], purpose: str) -> str | None:
+    """On what a parent is shown this of a student to whom the rights have passed: an exception or the own consent."""
+    for kind, key in child.exceptions:
+        return f"{EXCEPTIONS[kind]}:{key}"
+    for consent in child.consents:
+        if consent.covers(wanted, purpose):
+            return f"{CONSENT}:{consent.id}"
+    return None
+
+
+def rested_on(basis: str | None) -> list[str]:
+    """The consents and exceptions on which a person was shown something, each with its ground ("99.30:ID")."""
+    return _RESTED_ON.findall(basis or "")
 
 
 def _of_kind(dotted: str) -> str:
@@ -125,9 +145,12 @@ def _of(child: Child, wanted: Collection[str], purpose: str) -> Decision:
         return Decision(allow=False, reason=_ORDER_SAYS, basis=f"{ORDER}:{child.order}")
     if child.passed is None:
         return Decision(allow=True, basis=OWN)
-    for kind, key in child.exceptions:
-        return Decision(allow=True, basis=f"{EXCEPTIONS[kind]}:{key}")
-    for consent in child.consents:
-        if consent.covers(wanted, purpose):
-            return Decision(allow=True, basis=f"{CONSENT}:{consent.id}")
-    return Decision(allow=False, reason=_PASSED_SAYS, basis=PASSED)
+    basis = after_transfer(child, wanted, purpose)
+    return Decision(allow=basis is not None, reason="" if basis else _PASSED_SAYS, basis=basis or PASSED)
+
+
+def _joined(bases: Iterable[str | None]) -> str | None:
+    """One basis of several: the first that rests on nothing on file, then those that do ("99.10:99.30:ID")."""
+    found = tuple(dict.fromkeys(basis for basis in bases if basis))
+    plain = next((basis for basis in found if ":" not in basis), "")
+    return ":".join(filter(None, (plain, ",".join(basis for basis in found if ":" in basis)))) or None

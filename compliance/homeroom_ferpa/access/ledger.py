@@ -1,8 +1,8 @@
 """The record of disclosures (§99.32): what left, to whom, on which ground, and whether the section asks for the entry.
 
 Entries come from the journal (hand-outs to plugins, messages, exports, attendance sent to the SIS), from what API keys
-read, and from the disclosures that the office records. An entry that §99.32(d) does not ask for is kept all the same
-and marked with the reason.
+read and what an adult student's parents are shown, and from the disclosures that the office records. An entry that
+§99.32(d) does not ask for is kept all the same and marked with the reason.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from homeroom import AccessRequest, Connection, Event, Transaction
-from homeroom_ferpa.access import decisions
+from homeroom_ferpa.access import decisions, facts
 from homeroom_ferpa.access.facts import NOW
 from homeroom_ferpa.access.records import missing, text_of
 
@@ -28,7 +28,8 @@ UNRECORDED = "no ground on file"
 STATED = "stated"
 """Before a ground that whoever exported has stated, in their own words."""
 
-KINDS = ("data.handed_out", "notification.accepted", "data.exported", "attendance_out.handed_over")
+_TOLD = "notification.accepted"
+KINDS = ("data.handed_out", _TOLD, "data.exported", "attendance_out.handed_over")
 """The kinds of event that are disclosures."""
 
 _ATTENDANCE = ("attendance",)
@@ -49,6 +50,7 @@ LEFT JOIN ferpa_standings t ON t.kind = 'emergency' AND t.student_id = ? AND l.s
 WHERE (s.student_id IS NOT NULL OR (l.whole_district = 1 AND l.at >= ?)){more}
 ORDER BY l.at DESC, l.id DESC{limit}
 """
+_WHOSE = "SELECT student_id FROM ferpa_consents WHERE id = ? UNION SELECT student_id FROM ferpa_standings WHERE id = ?"
 _OFFICIAL = (
     "SELECT f.id, f.service, f.categories FROM ferpa_officials f WHERE f.recipient = ? AND f.recorded_at <= ? "  # noqa: S608 - constants
     f"AND (f.ended_at IS NULL OR f.ended_at > ?) AND {NOW.format('f')} ORDER BY f.recorded_at DESC LIMIT 1"
@@ -139,13 +141,22 @@ def enter(tx: Transaction, entry: Entry) -> None:
         )
 
 
-def take(tx: Transaction, events: Sequence[Event], inside: Collection[str], *, zone: str = "UTC") -> None:
+def take(
+    tx: Transaction,
+    events: Sequence[Event],
+    inside: Collection[str],
+    *,
+    zone: str = "UTC",
+    by_age: bool = True,
+) -> None:
     """Enter what these events of the journal say was disclosed; `inside` are plugins that give nothing outside.
 
-    What was on file is looked up as of the event, with its day in the district's time `zone`.
+    What was on file is looked up as of the event, with its day in the district's time `zone`. `by_age` says that rights
+    pass on the 18th birthday.
     """
     for event in events:
-        entry = _entry(tx, event, inside, event.at.astimezone(ZoneInfo(zone)).date())
+        day = event.at.astimezone(ZoneInfo(zone)).date()
+        entry = _message(tx, event, day, by_age=by_age) if event.kind == _TOLD else _entry(tx, event, inside, day)
         if entry is not None:
             enter(tx, entry)
 
@@ -237,6 +248,13 @@ def concerns(connection: Connection, entry_id: str, student_id: str) -> bool:
     return bool(rows)
 
 
+def shown_to(tx: Transaction, about: Entry, ground: str, student_ids: Collection[str]) -> Entry | None:
+    """The entry of what a parent was shown on this ground ("99.30:ID"); None where it is of none of the students."""
+    key = ground.partition(":")[2]
+    students = tuple(student for (student,) in tx.sql(_WHOSE, (key, key)) if student in student_ids)
+    return _on(replace(about, students=students), ground) if students else None
+
+
 def exempt_by(basis: str) -> str | None:
     """Why §99.32(d) asks for no entry of a disclosure on this ground; None when it does."""
     ground = basis.partition(":")[0]
@@ -260,8 +278,15 @@ def _came(connection: Connection, student_id: str) -> str:
     return text_of(datetime.fromisoformat(rows[0][0]) - _MEANWHILE) if rows else ""
 
 
-def _entry(tx: Transaction, event: Event, inside: Collection[str], day: date) -> Entry | None:
-    about = Entry(
+def _on(about: Entry, basis: str) -> Entry:
+    """The entry with this ground, and what follows from it."""
+    ground, _, key = basis.partition(":")
+    standing_id = key if key and ground in decisions.EXCEPTIONS.values() else None
+    return replace(about, basis=basis, exempt=exempt_by(basis), consent_id=consent_of(basis), standing_id=standing_id)
+
+
+def _about(event: Event) -> Entry:
+    return Entry(
         id=f"event-{event.id}",
         event_id=event.id,
         at=text_of(event.at),
@@ -271,11 +296,13 @@ def _entry(tx: Transaction, event: Event, inside: Collection[str], day: date) ->
         actor_id=event.actor_id,
         request_id=event.request_id,
     )
+
+
+def _entry(tx: Transaction, event: Event, inside: Collection[str], day: date) -> Entry | None:
+    about = _about(event)
     match event.kind:
         case "data.handed_out":
             return _handed_out(tx, about, event.data, inside, day)
-        case "notification.accepted":
-            return _message(tx, about, event)
         case "data.exported":
             return _exported(about, event.data)
         case "attendance_out.handed_over":
@@ -333,22 +360,26 @@ def _handed_out(
     )
 
 
-def _message(tx: Transaction, about: Entry, event: Event) -> Entry | None:
-    rows = tx.sql("SELECT recipient_id, plugin, audience FROM notifications WHERE id = ?", (event.subject_id,))
+def _message(tx: Transaction, event: Event, day: date, *, by_age: bool) -> Entry | None:
+    text = "SELECT recipient_id, plugin, audience, purpose FROM notifications WHERE id = ?"
+    rows = tx.sql(text, (event.subject_id,))
     if not rows or event.student_id is None:
         return None
-    recipient, plugin, audience = rows[0]
-    family = audience in ("guardian", "student")
-    return replace(
-        about,
+    recipient, plugin, audience, purpose = rows[0]
+    basis = decisions.OWN if audience in ("guardian", "student") else decisions.STAFF
+    if audience == "guardian":
+        child = facts.children(tx, recipient, day, also=event.student_id, by_age=by_age).get(event.student_id)
+        if child is not None and child.passed is not None:
+            basis = decisions.after_transfer(child, ("messages",), purpose) or UNRECORDED
+    about = replace(
+        _about(event),
         party=f"person:{recipient}",
         via=f"plugin:{plugin}" if plugin else None,
         interest="told of attendance by the school",
-        basis=decisions.OWN if family else decisions.STAFF,
-        exempt=FAMILY if family else OWN,
         fields=("message",),
         students=(event.student_id,),
     )
+    return _on(about, basis)
 
 
 def _redisclosures(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[Redisclosure, ...]]:

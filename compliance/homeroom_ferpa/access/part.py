@@ -63,19 +63,26 @@ class Access:
     async def enter(self, request: AccessRequest, outcome: Outcome) -> None:
         """Enter in the record of disclosures what an API key is about to be shown, or was refused for want of a ground.
 
-        Committed when this returns.
+        So is what a parent is shown of an adult student, by consent or on an exception. Committed when this returns.
         """
         identity = request.identity
-        asked = outcome.allowed or outcome.basis == decisions.NO_GROUND  # the core's own rule knows of no such student
-        if identity is None or identity.kind != "service" or not asked or not outcome.student_ids:
+        if identity is None or not outcome.student_ids:
             return
+        if identity.kind == "service":
+            await self._key(request, outcome, identity.subject)
+        elif outcome.allowed and (grounds := decisions.rested_on(outcome.basis)):
+            await self._parent(request, outcome, identity.subject, grounds)
+
+    async def _key(self, request: AccessRequest, outcome: Outcome, subject: str) -> None:
+        if not (outcome.allowed or outcome.basis == decisions.NO_GROUND):
+            return  # the core's own rule knows of no such student
         entry_id, basis = new_id(), (outcome.basis if outcome.allowed else None) or ledger.UNRECORDED
 
         def unit(tx: Transaction) -> None:
             entry = ledger.Entry(
                 id=entry_id,
                 at=text_of(tx.now),
-                party=f"key:{identity.subject}",
+                party=f"key:{subject}",
                 kind="disclosure" if outcome.allowed else "request",
                 interest=request.action,
                 basis=basis,
@@ -84,10 +91,31 @@ class Access:
                 students=tuple(outcome.student_ids),
                 consent_id=ledger.consent_of(basis),
                 notice=outcome.allowed,
-                actor_id=identity.subject,
+                actor_id=subject,
                 request_id=request.request_id,
             )
             ledger.enter(tx, entry)
+
+        await self.services.store.submit(unit)
+
+    async def _parent(self, request: AccessRequest, outcome: Outcome, subject: str, grounds: Sequence[str]) -> None:
+        ids = [new_id() for _ in grounds]
+
+        def unit(tx: Transaction) -> None:
+            for entry_id, ground in zip(ids, grounds, strict=True):
+                about = ledger.Entry(
+                    id=entry_id,
+                    at=text_of(tx.now),
+                    party=f"person:{subject}",
+                    interest=request.action,
+                    basis=ground,
+                    fields=outcome.fields,
+                    actor_id=subject,
+                    request_id=request.request_id,
+                )
+                entry = ledger.shown_to(tx, about, ground, outcome.student_ids)
+                if entry is not None:
+                    ledger.enter(tx, entry)
 
         await self.services.store.submit(unit)
 
@@ -95,8 +123,10 @@ class Access:
         """Enter in the record of disclosures what the journal says was disclosed; each event once."""
         told = [event for event in events if event.kind in ledger.KINDS]
         if told:
+            inside, by_age = self.settings.inside, self.settings.adult_rights
             zone = self.services.time_zone
-            await self.services.store.submit(partial(ledger.take, events=told, inside=self.settings.inside, zone=zone))
+            unit = partial(ledger.take, events=told, inside=inside, zone=zone, by_age=by_age)
+            await self.services.store.submit(unit)
 
     async def findings(self) -> tuple[Finding, ...]:
         """What the office should look at: agreements that have ended, and disclosures without a ground on file."""
