@@ -17,7 +17,7 @@ from homeroom import AccessRequest, Event, Refused, testing
 from homeroom.export import NOTICE, NOTICE_FILE, export, export_to, exported
 from homeroom.live.tail import events_after
 from homeroom.roster import people
-from homeroom.store import Store, Transaction, migrate, now_utc
+from homeroom.store import Connection, Store, Transaction, migrate, now_utc
 from homeroom.store import models as m
 from homeroom.store.cipher import Cipher
 from homeroom.types import Identity, Receipt
@@ -354,6 +354,39 @@ async def test_the_record_of_disclosures_is_read_page_by_page_and_never_ends_ear
         assert seen == [f"many-{number:02}" for number in reversed(range(30))]
     answer = await api.get("~/compliance/ledger?student_id=ann&cursor=elsewhere", "guardian_ann")
     assert answer.status_code == 422
+
+
+async def test_a_page_of_the_record_reads_that_students_entries_and_not_the_districts(
+    lite: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FERPA 37 §99.32(a)(1): the whole record is shown in order, of the student and the district; no other is read."""
+    store = lite.district.store
+
+    def more(tx: Transaction) -> None:
+        many(tx)
+        for key, second, students in (("whole", 5, ()), ("both", 7, ("ann",))):
+            at = f"2026-01-01T00:00:{second:02}.500000Z"
+            entry = ledger.Entry(id=key, at=at, party="auditor", interest="audit", basis="99.31", whole_district=True)
+            ledger.enter(tx, replace(entry, students=students, copies=dict.fromkeys(students, "As it was.")))
+
+    await store.write(more)
+    found = await store.read(lambda c: ledger.of_student(c, "ann", everything=False))
+    ids = [one.id.removeprefix("many-") for one in found]
+    assert (len(ids), ids[12:21]) == (32, ["17", "16", "both", "15", "14", "13", "12", "whole", "11"])
+    assert [(one.id, one.copy) for one in found if one.copy is not None] == [("both", "As it was.")]
+    texts: list[tuple[str, Any]] = []
+    real = Connection.sql
+
+    def noted(connection: Connection, text: str, params: Any = ()) -> Any:
+        texts.append((text, params))
+        return real(connection, text, params)
+
+    monkeypatch.setattr(Connection, "sql", noted)
+    await store.read(lambda c: ledger.of_student(c, "ann", everything=True, limit=5))
+    [(text, params)] = [one for one in texts if "ferpa_ledger_students" in one[0]]
+    plan = [row[3] for row in await store.read(lambda c: real(c, f"EXPLAIN QUERY PLAN {text}", params))]
+    assert [step for step in plan if step.startswith(("SCAN l", "SCAN w", "SCAN o"))] == []
+    assert any("ferpa_ledger_whole" in step for step in plan)
 
 
 async def test_attendance_sent_to_the_sis_is_entered(lite: Served) -> None:

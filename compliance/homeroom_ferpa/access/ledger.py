@@ -44,12 +44,18 @@ _COLUMNS = (
 _OF_STUDENT = """
 SELECT l.id, l.at, l.party, l.via, l.kind, l.interest, l.basis, l.exempt, l.fields, l.whole_district, l.notice,
   l.consent_id, l.standing_id, l.inquired_at, l.told_at, s.copy, t.threat
-FROM ferpa_ledger l LEFT JOIN ferpa_ledger_students s ON s.entry_id = l.id AND s.student_id = ?
+FROM (
+  SELECT o.entry_id, o.copy FROM ferpa_ledger_students o WHERE o.student_id = ?
+  UNION ALL
+  SELECT w.id, NULL FROM ferpa_ledger w WHERE w.whole_district = 1 AND w.at >= ? AND NOT EXISTS (
+    SELECT 1 FROM ferpa_ledger_students o WHERE o.student_id = ? AND o.entry_id = w.id)
+) s JOIN ferpa_ledger l ON l.id = s.entry_id
 LEFT JOIN ferpa_standings t ON t.kind = 'emergency' AND t.student_id = ? AND l.standing_id IS NOT NULL
   AND (t.id = l.standing_id OR t.party_id = l.party || '#' || l.id)
-WHERE (s.student_id IS NOT NULL OR (l.whole_district = 1 AND l.at >= ?)){more}
-ORDER BY l.at DESC, l.id DESC{limit}
+{where}ORDER BY l.at DESC, l.id DESC{limit}
 """
+"""The student's own entries and the whole district's, each found by an index: never all that there are."""
+
 _WHOSE = "SELECT student_id FROM ferpa_consents WHERE id = ? UNION SELECT student_id FROM ferpa_standings WHERE id = ?"
 _OFFICIAL = (
     "SELECT f.id, f.service, f.categories FROM ferpa_officials f WHERE f.recipient = ? AND f.recorded_at <= ? "  # noqa: S608 - constants
@@ -175,16 +181,17 @@ def of_student(
     All of them, or `limit` at most, from behind the one with the time and the id `after`. What concerned the whole
     district is an entry of those who were in it by then.
     """
-    more = "" if everything or consent_id else " AND l.exempt IS NULL"
-    params = [student_id, student_id, _came(connection, student_id)]
+    more = [] if everything or consent_id else ["l.exempt IS NULL"]
+    params = [student_id, _came(connection, student_id), student_id, student_id]
     if consent_id is not None:
-        more += " AND (l.consent_id = ? OR l.consent_id LIKE ?)"
+        more.append("(l.consent_id = ? OR l.consent_id LIKE ?)")
         params += [consent_id, f"%{consent_id}%"]
     if after is not None:
-        more += " AND (l.at < ? OR (l.at = ? AND l.id < ?))"
+        more.append("(l.at < ? OR (l.at = ? AND l.id < ?))")
         params += [after[0], *after]
+    where = f"WHERE {' AND '.join(more)}\n" if more else ""
     most, limits = ("", []) if limit is None else (" LIMIT ?", [limit])
-    rows = connection.sql(_OF_STUDENT.format(more=more, limit=most), (*params, *limits))
+    rows = connection.sql(_OF_STUDENT.format(where=where, limit=most), (*params, *limits))
     opened = connection.unseal_many([(student_id, text) for row in rows for text in (row[15], row[16])])
     onward = _redisclosures(connection, [row[0] for row in rows])
     return [
