@@ -6,11 +6,12 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from homeroom.attendance.records import COUNTS
 from homeroom.attendance.statistics import class_figures
-from homeroom.store import Refused, Store, Transaction, migrate
+from homeroom.store import Connection, Refused, Store, Transaction, migrate
 from homeroom.store import models as m
 from homeroom.testing import FakeClock, services
 from homeroom_ferpa.rights import Rights, RightsSettings, inspections, retention
@@ -349,6 +350,42 @@ async def test_audit_rows_go_by_their_own_schedule_and_the_log_still_verifies(ke
     assert done.skipped == [{"student_id": "ann", "kind": "audit", "why": "open-inspection"}]
     assert kept.read_now(lambda c: c.sql("SELECT key FROM ferpa_audit ORDER BY id")) == [("1",), ("3",)]
     await log_verifies(kept)
+
+
+async def test_whose_audit_rows_stay_is_asked_of_many_students_at_once(
+    kept: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FERPA 38 §99.32(a)(2): the purge of the audit asks who is held in a few statements, however many are named."""
+    students = [f"student-{number:04}" for number in range(1200)]
+
+    def unit(tx: Transaction) -> None:
+        for number in range(0, len(students), 10):
+            tx.write_sql(
+                "INSERT INTO ferpa_audit (key, at, actor, kind, action, student_ids, fields, rows) "
+                "VALUES (?, '2026-01-01T00:00:00.000000Z', 'admin', 'read', 'attendance.read', ?, '[]', 1)",
+                (str(number), orjson.dumps(students[number : number + 10]).decode()),
+            )
+        retention.hold(tx, hold_id="h1", student_id=students[7], reference="Docket 1")
+        retention.hold(tx, hold_id="h2", student_id=students[1100], reference="Docket 2")
+
+    kept.write_now(unit)
+    ask(kept, students[7])  # the hold is what is told of this one
+    ask(kept, students[615])
+    asked: list[str] = []
+    real = Connection.sql
+
+    def noted(connection: Connection, text: str, params: Any = ()) -> Any:
+        asked.append(text)
+        return real(connection, text, params)
+
+    monkeypatch.setattr(Connection, "sql", noted)
+    done = await retention.purge(at(LATER, kept), Retention(audit=30), dry_run=False)
+    assert {row["student_id"]: row["why"] for row in done.skipped} == {
+        **dict.fromkeys((students[7], students[1100]), "legal-hold"),
+        students[615]: "open-inspection",
+    }
+    assert done.counts["audit"] == 117
+    assert sum("ferpa_inspections" in text for text in asked) == 3
 
 
 async def test_sign_ins_and_kept_answers_go_by_age(kept: Store) -> None:

@@ -70,15 +70,6 @@ def of_student(connection: Connection, student_id: str) -> list[Row]:
     return [row | {"explanations": explanations(connection, row["id"])} for row in found]
 
 
-def has_open(connection: Connection, student_id: str) -> bool:
-    """Whether somebody still waits to see this student's records, or for an explanation of them."""
-    text = (
-        "SELECT 1 FROM ferpa_inspections WHERE student_id = ? AND state = 'open' "
-        "UNION ALL SELECT 1 FROM ferpa_explanations WHERE student_id = ? AND answer IS NULL LIMIT 1"
-    )
-    return bool(connection.sql(text, (student_id, student_id)))
-
-
 def end(tx: Transaction, *, student_id: str, inspection_id: str, state: str, act: str) -> Row:
     """Fulfil a request, or take it back ("withdrawn"). Raises Refused 409 when it has ended by another's doing."""
     text = (

@@ -17,7 +17,6 @@ import orjson
 
 from homeroom import Connection, Refused, Services, Transaction
 from homeroom_ferpa.log import rows as audit_rows
-from homeroom_ferpa.rights import inspections
 from homeroom_ferpa.rights.common import Row, fetch, fresh_id, iso, later, put
 from homeroom_ferpa.rights.settings import Retention
 from homeroom_ferpa.watch import anomalies
@@ -65,6 +64,15 @@ _OTHERS: dict[str, tuple[str, str]] = {
 """What is no student's: the table and which rows are old, with the moment twice."""
 _AUDIT = "SELECT id, student_ids FROM ferpa_audit WHERE at < ? AND id > ? ORDER BY id LIMIT 500"
 _ALL_HELD = "SELECT 1 FROM ferpa_holds WHERE lifted_at IS NULL AND student_id = '' LIMIT 1"
+_HELD = (
+    ("legal-hold", "SELECT student_id FROM ferpa_holds WHERE lifted_at IS NULL AND student_id IN ({})"),
+    ("open-inspection", "SELECT student_id FROM ferpa_inspections WHERE state = 'open' AND student_id IN ({})"),
+    ("open-inspection", "SELECT student_id FROM ferpa_explanations WHERE answer IS NULL AND student_id IN ({})"),
+    ("open-amendment", "SELECT student_id FROM ferpa_amendments WHERE state = 'open' AND student_id IN ({})"),
+    ("open-hearing", "SELECT student_id FROM ferpa_hearings WHERE state <> 'decided' AND student_id IN ({})"),
+)
+"""Why a student's rows stay, the reason that is told first of all first, and who is meant of some."""
+_STUDENTS = 500
 _HOLD = ("id", "student_id", "reference", "set_by", "set_at", "lifted_by", "lifted_at")
 _OLDER = "lifted_at IS NULL AND (set_at, id) < (SELECT set_at, id FROM ferpa_holds WHERE id = ?)"
 _WITH_THE_RECORD = (
@@ -105,15 +113,19 @@ class Purge:
 
 def why_not(connection: Connection, student_id: str) -> str | None:
     """Why nothing of this student may be deleted now: "legal-hold", "open-inspection", … or None."""
-    held = "SELECT 1 FROM ferpa_holds WHERE lifted_at IS NULL AND student_id IN (?, ?) LIMIT 1"
-    if connection.sql(held, (student_id, EVERYBODY)):
-        return "legal-hold"
-    if inspections.has_open(connection, student_id):
-        return "open-inspection"
-    if connection.sql("SELECT 1 FROM ferpa_amendments WHERE student_id = ? AND state = 'open' LIMIT 1", (student_id,)):
-        return "open-amendment"
-    undecided = "SELECT 1 FROM ferpa_hearings WHERE student_id = ? AND state <> 'decided' LIMIT 1"
-    return "open-hearing" if connection.sql(undecided, (student_id,)) else None
+    held = connection.sql(_ALL_HELD)
+    return "legal-hold" if held else held_of(connection, [student_id]).get(student_id)
+
+
+def held_of(connection: Connection, students: Sequence[str]) -> dict[str, str]:
+    """Those of the students of whom nothing may be deleted now, and why; a hold on everybody is not looked for."""
+    held: dict[str, str] = {}
+    for start in range(0, len(students), _STUDENTS):
+        some = students[start : start + _STUDENTS]
+        marks = ", ".join("?" * len(some))
+        for reason, text in _HELD:
+            held = dict.fromkeys((row[0] for row in connection.sql(text.format(marks), some)), reason) | held
+    return held
 
 
 async def purge(services: Services, schedule: Retention, *, dry_run: bool) -> Purge:
@@ -362,7 +374,7 @@ def _audit(connection: Connection, before: str, after: int) -> tuple[list[int], 
     if connection.sql(_ALL_HELD):
         return [], {EVERYBODY: "legal-hold"}, page[-1][0]
     named = sorted({student for _, students in page for student in students})
-    held = {student: reason for student in named if (reason := why_not(connection, student)) is not None}
+    held = held_of(connection, named)
     ids = [row_id for row_id, students in page if held.keys().isdisjoint(students)]
     evidence = anomalies.evidence(connection)
     free = [row_id for row_id in ids if not any(first <= row_id <= last for first, last in evidence)]
