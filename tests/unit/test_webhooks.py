@@ -531,12 +531,13 @@ class _Outside:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, set[str], set[str], bool]] = []
+        self.revoked: set[str] = set()
 
     async def release(
         self, student_ids: Collection[str], *, to: str, kinds: Collection[str], again: bool = False
     ) -> Release:
         self.asked.append((to, set(student_ids), set(kinds), again))
-        return Release(students=frozenset(student_ids), notice="Do not pass it on.")
+        return Release(students=frozenset(student_ids) - self.revoked, notice="Do not pass it on.")
 
 
 async def test_a_batch_is_asked_about_at_once_by_sort_and_an_endpoint_that_fails_one_by_one() -> None:
@@ -569,6 +570,30 @@ async def test_a_batch_is_asked_about_at_once_by_sort_and_an_endpoint_that_fails
     assert fresh == [({"dan"}, False)], "what was entered before is not entered again"
     notices = [one.headers.get("homeroom-redisclosure-notice") for one in place.receiver.heard if one.status == 200]
     assert notices == ["Do not pass it on."] * 3 + [None, "Do not pass it on."]
+
+
+@pytest.mark.parametrize(("seconds", "taken"), [(0.1, [1, 2, 3, 4]), (1.1, [1, 4])])
+async def test_a_try_that_comes_after_a_pause_asks_anew_and_a_burst_goes_on_one_answer(
+    seconds: float, taken: list[int]
+) -> None:
+    place = await Place().begin()
+    place.services._outside = outside = _Outside()
+
+    def answered(_name: str) -> int:
+        """The endpoint takes its time, and meanwhile Ann's consent is revoked."""
+        outside.revoked.add("ann")
+        place.clock.move(seconds)
+        return 200
+
+    place.receiver.answer = answered
+    told = [
+        Event(id=n, at=NOW, kind="attendance.recorded", student_id=student)
+        for n, student in enumerate(["ann", "ann", "ann", "bob"], 1)
+    ]
+    await place.plugin.consume(told)
+    await place.drain()
+    assert place.receiver.ids(taken=True) == taken
+    assert await place.waiting() == 0
 
 
 # Processes that die, and several at once

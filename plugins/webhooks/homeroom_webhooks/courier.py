@@ -29,7 +29,7 @@ _RENEW_SECONDS = 20.0
 _IDLE_SECONDS = 2.0  # events that another process has queued are seen after this
 _TROUBLE_SECONDS = 5.0
 _LONGEST_ASKED = 24 * 3600.0
-_ASKED_SECONDS = 10.0  # for how long an answer holds on whose records may go
+_ASKED_SECONDS = 1.0  # for how long an answer holds on whose records may go: a burst goes at once, no try after a pause
 _NOT_ASKED = "whether records may go there could not be checked or entered just now"
 _BODY_BYTES = 65_536
 _GONE, _TOO_MANY, _UNAVAILABLE = 410, 429, 503
@@ -106,7 +106,7 @@ class Courier:
         allowed = await self._allowed(waiting)
         asked_at = self._clock.now()
         for one in allowed.events:
-            if self._clock.now() - asked_at > timedelta(seconds=_ASKED_SECONDS) or not await self._leased():
+            if not await self._leased() or self._clock.now() - asked_at > timedelta(seconds=_ASKED_SECONDS):
                 break
             outcome = await self._attempt(one, allowed.notices.get(one.student_id or ""))
             await self._keep(one, outcome, failures)
@@ -117,7 +117,8 @@ class Courier:
     async def _allowed(self, waiting: Sequence[Waiting]) -> Allowed:
         """What of these events may go, now that it is about to; the others are withheld. Nothing if it cannot be told.
 
-        It is asked here and not when an event is queued, so that a consent revoked meanwhile counts.
+        It is asked here and not when an event is queued, so that a consent revoked meanwhile counts. The answer holds
+        for _ASKED_SECONDS.
         """
         groups: dict[tuple[str, bool], list[Waiting]] = {}
         for one in waiting:
