@@ -98,6 +98,15 @@ def test_only_its_owner_may_read_a_backup(sqlite_store: Store, tmp_path: Path) -
     assert [other.name for other in tmp_path.iterdir() if "unfinished" in other.name] == []
 
 
+def test_only_its_owner_may_read_what_was_restored(sqlite_store: Store, tmp_path: Path) -> None:
+    path, new = tmp_path / "district.backup", tmp_path / "new.db"
+    back_up(sqlite_store.url, path)
+
+    restore(f"sqlite:///{new}", path)
+
+    assert stat.S_IMODE(new.stat().st_mode) == 0o600
+
+
 def test_a_backup_overwrites_nothing(sqlite_store: Store, tmp_path: Path) -> None:
     path = tmp_path / "district.backup"
     path.write_text("precious")

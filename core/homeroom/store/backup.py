@@ -27,7 +27,7 @@ from homeroom.store import migrate
 from homeroom.store.connection import now_utc
 from homeroom.store.errors import StoreError
 from homeroom.store.fields import iso
-from homeroom.store.reach import connected
+from homeroom.store.reach import connected, create_private
 from homeroom.store.snapshot import BATCH, batches, snapshot
 
 Progress = Callable[[str, int, int | None], None]
@@ -116,6 +116,7 @@ def restore(
     with _opened(path) as archive:
         manifest = _verified(archive, progress)
         _check_owners(manifest, plugins or {})
+        create_private(url)  # before anything opens it, and so makes it
         _check_empty(url)
         # First the tables as they were when the backup was made, then its rows, then what has changed since.
         migrate.upgrade(url, plugins, only=manifest.migrations)
