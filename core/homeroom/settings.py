@@ -9,6 +9,7 @@ import base64
 import binascii
 import difflib
 import hashlib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -68,6 +69,23 @@ Hour = Annotated[time, BeforeValidator(_written), AfterValidator(_local)]
 """An hour of the day by the school's clock."""
 
 
+def _wrong(message: str, fix: str) -> PydanticCustomError:
+    """What a validator raises to tell the fix as well."""
+    return PydanticCustomError("wrong_setting", "{reason}", {"reason": message, "fix": fix})
+
+
+def _networked(text: str) -> str:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        fix = 'Write addresses and not names: "10.0.0.5/32" is one machine, "10.0.0.0/8" a whole network.'
+        raise _wrong("this is no network", fix) from None
+    return text
+
+
+Networks = Annotated[list[Annotated[str, AfterValidator(_networked)]], BeforeValidator(_listed)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -76,7 +94,7 @@ class ServerSettings(_Section):
     """How the server is reached."""
 
     public_base_url: str | None = None
-    trusted_proxies: Names = []
+    trusted_proxies: Networks = []
     allowed_origins: Names = []
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
     max_document_bytes: int = Field(default=5_242_880, ge=1024)

@@ -1,0 +1,31 @@
+"""What is wrong with a setting is told where the settings are read, with its place and the fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from homeroom.settings import SettingsError, load_settings
+
+
+def told(tmp_path: Path, lines: str) -> list[str]:
+    """Each problem that a homeroom.toml of these lines has, without the file's name."""
+    file = tmp_path / "homeroom.toml"
+    file.write_text(lines)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(file, {})
+    return [str(problem).removeprefix(f"{file}: ") for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("wrong", ["proxy.example", "10.0.0.5/33", ""])
+def test_a_trusted_proxy_that_is_no_network_is_told(tmp_path: Path, wrong: str) -> None:
+    (problem,) = told(tmp_path, f'[server]\ntrusted_proxies = ["127.0.0.1/32", "{wrong}"]')
+    assert problem.startswith("server.trusted_proxies.1: this is no network")
+    assert '"10.0.0.5/32"' in problem
+
+
+def test_trusted_proxies_are_addresses_or_networks() -> None:
+    given = ["127.0.0.1", "::1/128", "10.0.0.5/8"]
+    loaded = load_settings(None, {"HOMEROOM__SERVER__TRUSTED_PROXIES": ", ".join(given)})
+    assert loaded.server.trusted_proxies == given
