@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import stat
-import zoneinfo
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -45,7 +44,6 @@ class Check:
 async def examine(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000) -> AsyncIterator[Check]:
     """Every check, one after the other; one that cannot be made is left out when an earlier one says why."""
     yield secrets(settings)
-    yield time_zones(settings)
     yield listening(host, port)
     reachable = database(settings)
     yield reachable
@@ -80,18 +78,6 @@ def secrets(settings: Settings) -> Check:
         elif (why := weakness(text)) is not None:
             findings.append(Finding(problem=f"{name} {why}: it can be guessed", fix=make))
     return Check(name="secrets", detail="set", findings=tuple(findings))
-
-
-def time_zones(settings: Settings) -> Check:
-    """Whether the machine (or the tzdata package) knows the district's time zone."""
-    name = settings.attendance.time_zone
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        problem = f"the time zone {name} is not known here"
-        fix = "Set [attendance] time_zone to an IANA name such as America/New_York, or install tzdata."
-        return Check(name="time zone", findings=(Finding(problem=problem, fix=fix),))
-    return Check(name="time zone", detail=name)
 
 
 def listening(host: str, port: int) -> Check:

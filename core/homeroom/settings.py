@@ -12,6 +12,7 @@ import hashlib
 import ipaddress
 import os
 import tomllib
+import zoneinfo
 from collections.abc import Mapping, Sequence
 from datetime import time
 from pathlib import Path
@@ -86,6 +87,23 @@ def _networked(text: str) -> str:
 Networks = Annotated[list[Annotated[str, AfterValidator(_networked)]], BeforeValidator(_listed)]
 
 
+def is_time_zone(name: str) -> bool:
+    """Whether this machine (or the tzdata package) knows a time zone by this name."""
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of them, as "America" is
+        return False
+    return True
+
+
+def _zoned(name: str) -> str:
+    if not is_time_zone(name):
+        raise _wrong(
+            "this time zone is not known here", "Set an IANA name such as America/New_York, or install tzdata."
+        )
+    return name
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -138,7 +156,7 @@ class SecuritySettings(_Section):
 class AttendanceSettings(_Section):
     """What a district usually sets once. `time_zone` holds for schools that have none of their own."""
 
-    time_zone: str = "America/New_York"
+    time_zone: Annotated[str, AfterValidator(_zoned)] = "America/New_York"
     late_after_minutes: int = Field(default=5, ge=0, le=240)
     offline_hours: int = Field(default=24, ge=0, le=72)
     school_days: list[int] = [0, 1, 2, 3, 4]  # Monday is 0

@@ -21,7 +21,6 @@ from homeroom import doctor
 from homeroom.cli import main
 from homeroom.host.config import PluginsConfig
 from homeroom.settings import (
-    AttendanceSettings,
     AuthSettings,
     DatabaseSettings,
     RedisSettings,
@@ -83,7 +82,7 @@ async def test_a_healthy_installation_has_nothing_wrong(database_url: str) -> No
     found = await everything(settings(database_url, plugins=PluginsConfig(enabled=("rotating_code", "oneroster"))))
     assert [check for check in found.values() if not check.ok] == []
     assert found["database"].detail.endswith("answers")
-    assert {"secrets", "time zone", "port", "migrations", "redis", "writing", "clock", "counters"} <= set(found)
+    assert {"secrets", "port", "migrations", "redis", "writing", "clock", "counters"} <= set(found)
     assert {"plugin rotating_code", "plugin oneroster"} <= set(found)
 
 
@@ -200,11 +199,6 @@ async def test_counters_that_differ_from_a_recount_are_told(store: Store) -> Non
 def test_development_secrets_are_told_each() -> None:
     check = doctor.secrets(Settings())
     assert [finding.problem.split()[0] for finding in check.findings] == ["JWT_SECRET_KEY", "ENCRYPTION_KEY"]
-
-
-def test_a_time_zone_that_there_is_not_is_told() -> None:
-    check = doctor.time_zones(settings(attendance=AttendanceSettings(time_zone="America/Nowhere")))
-    assert "America/Nowhere" in check.findings[0].problem
 
 
 def test_redis_that_is_away_or_useless_is_told(redis_url: str) -> None:

@@ -29,3 +29,11 @@ def test_trusted_proxies_are_addresses_or_networks() -> None:
     given = ["127.0.0.1", "::1/128", "10.0.0.5/8"]
     loaded = load_settings(None, {"HOMEROOM__SERVER__TRUSTED_PROXIES": ", ".join(given)})
     assert loaded.server.trusted_proxies == given
+
+
+@pytest.mark.parametrize("wrong", ["CST", "America", "", "/etc/passwd"])
+def test_a_time_zone_that_there_is_not_is_told_with_the_other_mistakes(tmp_path: Path, wrong: str) -> None:
+    first, second = told(tmp_path, f'[attendance]\ntime_zone = "{wrong}"\n[server]\nrequests_per_minute = 0')
+    assert first.startswith("server.requests_per_minute: ")
+    assert second.startswith("attendance.time_zone: this time zone is not known here")
+    assert "America/New_York" in second

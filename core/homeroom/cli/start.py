@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import zoneinfo
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -35,10 +34,10 @@ DATABASE_URL={database}
 
 
 def _known_zone(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    try:
-        zoneinfo.ZoneInfo(value)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        raise click.BadParameter(f"{value} is not known here; an IANA name is, such as America/New_York.") from None
+    from homeroom.settings import is_time_zone
+
+    if not is_time_zone(value):
+        raise click.BadParameter(f"{value} is not known here; an IANA name is, such as America/New_York.")
     return value
 
 
