@@ -89,14 +89,19 @@ def findings(connection: Connection, settings: Settings) -> list[Finding]:
     """What these settings contradict: the key that the database was sealed with, and the processes that run."""
     mine = fingerprints(settings)
     found = []
-    sealed_with = _kept(connection)
-    if sealed_with is not None and sealed_with not in _openers(settings):
+    if not _opens(connection, settings):
         found.append(Finding(problem=_not_the_key(), fix=f"{_ROTATE[0].upper()}{_ROTATE[1:]}."))
     for name, others in _differences(mine, _members(connection)).items():
         problem = f"{name} is another here than in {_and(others)}, which runs"
         fix = "Give every process the same settings, and restart those that were started with others."
         found.append(Finding(problem=problem, fix=fix))
     return found
+
+
+def check_backup(connection: Connection, settings: Settings) -> None:
+    """Look at what was just restored and not yet committed. Raises SettingsDisagree where its key is another."""
+    if not _opens(connection, settings):
+        raise SettingsDisagree(f"{_not_the_key('backup')}, and nothing was restored; {_ROTATE}")
 
 
 class Agreement:
@@ -128,7 +133,7 @@ class Agreement:
 
     def _enter(self, tx: Transaction) -> list[Member]:
         sealed_with, others = _kept(tx), _members(tx)
-        if sealed_with is not None and sealed_with not in _openers(self._settings):
+        if not _opens(tx, self._settings):
             raise SettingsDisagree(f"{_not_the_key()}; {_ROTATE}")
         accepted = {_jwt(key) for key in (self._settings.auth.secret_key, *self._settings.auth.previous_keys)}
         if strangers := [other.where for other in others if other.marks.get(_JWT) not in accepted]:
@@ -165,8 +170,9 @@ class Agreement:
 
 
 def _kept(connection: Connection) -> str | None:
-    row = connection.one(KeyValue.select().where((KeyValue.plugin == _CORE) & (KeyValue.key == _SEALED_WITH)))
-    return None if row is None else str(row.value)
+    mark = (KeyValue.plugin == _CORE) & (KeyValue.key == _SEALED_WITH)
+    value = connection.value(KeyValue.select(KeyValue.value).where(mark))
+    return None if value is None else str(value)
 
 
 def _members(connection: Connection) -> list[Member]:
@@ -189,8 +195,21 @@ def _differences(mine: Mapping[str, str], others: Iterable[Member]) -> dict[str,
     return found
 
 
-def _not_the_key() -> str:
-    return f"{_ENCRYPTION} is not the one that this database was sealed with"
+def _not_the_key(what: str = "database") -> str:
+    return f"{_ENCRYPTION} is not the one that this {what} was sealed with"
+
+
+def _opens(connection: Connection, settings: Settings) -> bool:
+    """Whether these settings have the key that this database was sealed with; also where nothing is sealed yet.
+
+    Before a server has run on it, and left the mark, people's keys say so: a sealed text begins with its key's name, so
+    the first and the last of them in order differ where there are two.
+    """
+    if (sealed_with := _kept(connection)) is not None:
+        return sealed_with in _openers(settings)
+    cipher = settings.cipher()
+    ends = connection.sql("SELECT min(sealed_key), max(sealed_key) FROM person_keys")[0]
+    return all(sealed is None or cipher.has_key_of(sealed) for sealed in ends)
 
 
 def _openers(settings: Settings) -> set[str]:

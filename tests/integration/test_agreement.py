@@ -86,6 +86,30 @@ async def test_a_key_that_this_database_was_not_sealed_with_is_refused_even_when
     assert (await doctor.settings_elsewhere(store, wrong)).ok  # the new key is the database's now
 
 
+async def test_a_key_that_commands_did_not_seal_with_is_refused_before_any_server_has_run(store: Store) -> None:
+    def sealed_with(key: str) -> None:
+        with Store(store.url, cipher=settings(store.url, encryption=key).cipher(), readers=1) as by_command:
+            by_command.write_now(lambda tx: tx.seal_for(f"ann-{key}", "ann@family.example"))
+
+    sealed_with(ONE)
+    assert rows(store) == []
+    wrong, right = settings(store.url, encryption=OTHER), settings(store.url)
+    with pytest.raises(agreement.SettingsDisagree, match="not the one that this database was sealed with"):
+        await District(wrong).start()
+    check = await doctor.settings_elsewhere(store, wrong)
+    assert "ENCRYPTION_KEY" in check.findings[0].problem
+    assert rows(store) == []  # nothing is remembered of the wrong one
+    assert (await doctor.settings_elsewhere(store, right)).ok
+    sealed_with(OTHER)  # by a command, meanwhile
+    for one in (wrong, right):
+        with pytest.raises(agreement.SettingsDisagree, match="previous_encryption_keys"):
+            await District(one).start()
+    both = District(settings(store.url, encryption_before=OTHER))
+    await both.start()
+    await both.stop()
+    assert rows(store) == ["sealed_with"]
+
+
 async def test_any_other_difference_is_told_by_name_and_to_both(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

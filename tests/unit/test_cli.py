@@ -228,6 +228,28 @@ def test_backup_and_restore_by_command(installation: Path, monkeypatch: pytest.M
     assert run("db", "restore", "backup.zip").exit_code == 1
 
 
+@pytest.mark.parametrize("served", [False, True], ids=["never served", "served"])
+def test_a_backup_is_not_restored_with_another_key_than_its_own(
+    installation: Path, monkeypatch: pytest.MonkeyPatch, *, served: bool
+) -> None:
+    monkeypatch.setenv("ENCRYPTION_KEY", "the key that the backup was sealed with, and no other")
+    run("db", "upgrade")
+    with _store() as store:
+        store.write_now(lambda tx: tx.seal_for("ana", "ana@d.example"))
+    if served:
+        asyncio.run(_serve())
+    run("db", "backup", "backup.zip")
+
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{installation / 'other.db'}")
+    monkeypatch.setenv("ENCRYPTION_KEY", "another key, of another installation's settings")
+    refused = run("db", "restore", "backup.zip")
+    assert refused.exit_code == 1
+    assert "ENCRYPTION_KEY is not the one that this backup was sealed with, and nothing was restored" in refused.stderr
+    assert "previous_encryption_keys" in refused.stderr
+    monkeypatch.setenv("ENCRYPTION_KEY", "the key that the backup was sealed with, and no other")
+    assert run("db", "restore", "backup.zip").exit_code == 0
+
+
 def test_a_damaged_backup_is_one_clear_line(installation: Path) -> None:
     (installation / "torn.zip").write_bytes(b"PK\x03\x04 torn")
     result = run("db", "restore", "torn.zip")
@@ -441,6 +463,16 @@ def test_commands_of_plugins_join_the_others(monkeypatch: pytest.MonkeyPatch) ->
 def _state(name: str) -> str:
     plugins = facts(run("plugins", "list", "--json"))["plugins"]
     return next(str(plugin["state"]) for plugin in plugins if plugin["name"] == name)
+
+
+async def _serve() -> None:
+    """Start on the database, and end."""
+    from homeroom.district import District
+    from homeroom.settings import load_settings
+
+    district = District(load_settings())
+    await district.start()
+    await district.stop()
 
 
 def _store() -> Store:

@@ -97,14 +97,21 @@ def backup(*, path: Path, as_json: bool, config: Path | None) -> None:
 def restore(*, path: Path, as_json: bool, config: Path | None) -> None:
     """Verify the backup at PATH and fill the empty database with it; either kind of database will do.
 
-    Who stands on the erasure list (database.erasure_list) is erased again at once.
+    It is refused with another ENCRYPTION_KEY than its own. Who stands on the erasure list (database.erasure_list) is
+    erased again at once.
     """
+    from homeroom.agreement import check_backup
+    from homeroom.store import Connection
     from homeroom.store.backup import restore as restore_backup
 
     settings = settings_of(config)
     with progress("restoring", quiet=as_json) as show:
         made = restore_backup(
-            settings.database.url, path, plugins=installation.installed_migrations(settings), progress=show
+            settings.database.url,
+            path,
+            plugins=installation.installed_migrations(settings),
+            progress=show,
+            check=lambda database: check_backup(Connection(database, settings.cipher()), settings),
         )
     erased = _erase_again(settings)
     if as_json:

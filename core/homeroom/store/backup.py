@@ -106,12 +106,18 @@ def verify(path: Path, *, progress: Progress = _silent) -> Manifest:
 
 
 def restore(
-    url: str, path: Path, *, plugins: Mapping[str, Path] | None = None, progress: Progress = _silent
+    url: str,
+    path: Path,
+    *,
+    plugins: Mapping[str, Path] | None = None,
+    progress: Progress = _silent,
+    check: Callable[[Database], None] | None = None,
 ) -> Manifest:
     """Fill the empty database at `url` from a backup that was verified first, and bring it up to date.
 
     `plugins` are the migration folders of the enabled plugins. All of it is one transaction for the rows: a failure
-    leaves no half of them. Raises BackupError when the backup is damaged or does not fit, or the database is not empty.
+    leaves no half of them. `check` sees them before that is committed, and undoes it with what it raises. Raises
+    BackupError when the backup is damaged or does not fit, or the database is not empty.
     """
     with _opened(path) as archive:
         manifest = _verified(archive, progress)
@@ -124,6 +130,8 @@ def restore(
             for table in manifest.tables:
                 _fill(database, archive, table, progress)
             _restart_numbering(database, manifest)
+            if check is not None:
+                check(database)
     migrate.upgrade(url, plugins)
     return manifest
 

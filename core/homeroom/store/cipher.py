@@ -66,6 +66,10 @@ class Cipher:
         except (InvalidTag, ValueError) as exc:
             raise CannotOpen(f"a value sealed under key {key_id} has been changed or moved") from exc
 
+    def has_key_of(self, sealed: str) -> bool:
+        """Whether the key that a text was sealed under is among these."""
+        return sealed.partition(".")[0] in self._ciphers
+
     def derive(self, purpose: str) -> bytes:
         """32 bytes for one purpose only, the same in every process and after every restart."""
         return self._derive(self._keys[0], purpose)
