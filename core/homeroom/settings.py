@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import ipaddress
 import os
+import re
 import tomllib
 import zoneinfo
 from collections.abc import Mapping, Sequence
@@ -104,6 +105,23 @@ def _zoned(name: str) -> str:
     return name
 
 
+def _reached(url: str) -> str:
+    if url and not is_web_address(url):
+        raise _wrong("this is no web address", "Write it whole, with https:// before it: https://attendance.example")
+    return url
+
+
+def is_web_address(url: str) -> bool:
+    """Whether it is an https:// or http:// address, as people are given it."""
+    return re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url) is not None
+
+
+def _weekday(number: int) -> int:
+    if not 0 <= number <= 6:  # noqa: PLR2004 - Sunday
+        raise _wrong("this is no day of the week", "Monday is 0 and Sunday is 6: [0, 1, 2, 3, 4] is Monday to Friday.")
+    return number
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -111,7 +129,7 @@ class _Section(BaseModel):
 class ServerSettings(_Section):
     """How the server is reached."""
 
-    public_base_url: str | None = None
+    public_base_url: Annotated[str, AfterValidator(_reached)] | None = None
     trusted_proxies: Networks = []
     allowed_origins: Names = []
     max_body_bytes: int = Field(default=1_048_576, ge=1024)
@@ -159,7 +177,7 @@ class AttendanceSettings(_Section):
     time_zone: Annotated[str, AfterValidator(_zoned)] = "America/New_York"
     late_after_minutes: int = Field(default=5, ge=0, le=240)
     offline_hours: int = Field(default=24, ge=0, le=72)
-    school_days: list[int] = [0, 1, 2, 3, 4]  # Monday is 0
+    school_days: list[Annotated[int, AfterValidator(_weekday)]] = [0, 1, 2, 3, 4]  # Monday is 0
 
 
 def _policy(table: Any) -> Any:
@@ -324,11 +342,10 @@ def _problem(file: str, error: Mapping[str, Any]) -> SettingsProblem:
 
 def _check(settings: Settings, file: str) -> list[SettingsProblem]:
     """What can only be judged with everything in view."""
-    problems = [
-        _stray_schedule(name, settings.plugins.enabled, file)
-        for name in settings.sync.schedules
-        if name not in settings.plugins.enabled
-    ]
+    enabled = settings.plugins.enabled
+    named = [(f"sync.schedules.{name}", name, "remove its schedule") for name in settings.sync.schedules]
+    named += [("sync.attendance_out", name, "take it out of here") for name in settings.sync.attendance_out]
+    problems = [_stray(field, name, enabled, file, out) for field, name, out in named if name not in enabled]
     if settings.production:
         make = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
         for name, secret in (
@@ -345,9 +362,7 @@ def _check(settings: Settings, file: str) -> list[SettingsProblem]:
     return problems
 
 
-def _stray_schedule(name: str, enabled: Sequence[str], file: str) -> SettingsProblem:
+def _stray(field: str, name: str, enabled: Sequence[str], file: str, otherwise: str) -> SettingsProblem:
     close = difflib.get_close_matches(name, enabled, n=1)
-    fix = f"Did you mean {close[0]}?" if close else f"Add {name} to `enabled` in [plugins], or remove its schedule."
-    return SettingsProblem(
-        file=file, field=f"sync.schedules.{name}", message="no enabled plugin has this name", fix=fix
-    )
+    fix = f"Did you mean {close[0]}?" if close else f"Add {name} to `enabled` in [plugins], or {otherwise}."
+    return SettingsProblem(file=file, field=field, message="no enabled plugin has this name", fix=fix)

@@ -56,7 +56,13 @@ def test_settings_that_are_there_are_never_touched(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--time-zone", "Mars/Olympus"), ("--time-zone", "America"), ("--database-url", "mysql://x")]
+    "wrong",
+    [
+        ("--time-zone", "Mars/Olympus"),
+        ("--time-zone", "America"),
+        ("--database-url", "mysql://x"),
+        ("--public-base-url", "attendance.example"),
+    ],
 )
 def test_what_cannot_be_is_said_and_nothing_is_left_behind(folder: Path, wrong: tuple[str, str]) -> None:
     done = run("init", *wrong)

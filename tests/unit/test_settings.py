@@ -37,3 +37,29 @@ def test_a_time_zone_that_there_is_not_is_told_with_the_other_mistakes(tmp_path:
     assert first.startswith("server.requests_per_minute: ")
     assert second.startswith("attendance.time_zone: this time zone is not known here")
     assert "America/New_York" in second
+
+
+@pytest.mark.parametrize("wrong", ["attendance.example", "HTTPS://attendance.example", "https://", "wss://a.example"])
+def test_an_address_that_no_browser_goes_to_is_told(tmp_path: Path, wrong: str) -> None:
+    (problem,) = told(tmp_path, f'[server]\npublic_base_url = "{wrong}"')
+    assert problem.startswith("server.public_base_url: this is no web address")
+    assert "https:// before it" in problem
+
+
+@pytest.mark.parametrize("fine", ["https://attendance.example", "http://127.0.0.1:8000", "https://a.example/homeroom/"])
+def test_an_address_is_taken_as_it_is(fine: str) -> None:
+    assert load_settings(None, {"PUBLIC_BASE_URL": fine}).server.public_base_url == fine
+
+
+def test_a_day_that_no_week_has_is_told(tmp_path: Path) -> None:
+    (problem,) = told(tmp_path, "[attendance]\nschool_days = [0, 9]")
+    assert problem.startswith("attendance.school_days.1: this is no day of the week")
+    assert "Sunday is 6" in problem
+
+
+def test_attendance_that_would_go_to_no_enabled_connector_is_told(tmp_path: Path) -> None:
+    plugins = '[plugins]\nenabled = ["powerschool"]\n'
+    close, far = told(tmp_path, f'{plugins}[sync]\nattendance_out = ["powerskool", "powerschool", "acme"]')
+    assert close.startswith("sync.attendance_out: no enabled plugin has this name")
+    assert close.endswith("Did you mean powerschool?")
+    assert far.endswith("Add acme to `enabled` in [plugins], or take it out of here.")

@@ -41,6 +41,14 @@ def _known_zone(_ctx: click.Context, _param: click.Parameter, value: str) -> str
     return value
 
 
+def _web_address(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    from homeroom.settings import is_web_address
+
+    if value and not is_web_address(value):
+        raise click.BadParameter("Write it whole, with https:// before it: https://attendance.example")
+    return value
+
+
 def _database(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     if not value.startswith(("sqlite:///", "postgresql://", "postgres://")):
         raise click.BadParameter("It begins with sqlite:/// or postgresql://.")
@@ -53,7 +61,9 @@ def _database(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     "--database-url", default=_DATABASE, show_default=True, callback=_database, help="Where the data will be."
 )
 @click.option("--redis-url", help="For more than one process.")
-@click.option("--public-base-url", help="How people will reach it: links and vendors' callbacks use it.")
+@click.option(
+    "--public-base-url", callback=_web_address, help="How people will reach it: links and vendors' callbacks use it."
+)
 @click.option(
     "--time-zone", default=_ZONE, show_default=True, callback=_known_zone, help="Of schools without their own."
 )
