@@ -193,6 +193,26 @@ def test_rows_that_were_left_out_are_listed_and_replayed(synced: Path) -> None:
     assert facts(run("sync", "replay", "oneroster", "--json"))["still_dead"] == 0
 
 
+def test_rows_that_could_not_even_be_read_are_not_called_replayable(synced: Path) -> None:
+    users = synced / "bundle" / "users.csv"
+    before = users.read_bytes()
+    edit(users, lambda rows: [*rows, {**rows[-1], "sourcedId": ""}])
+    run("sync", "run", "oneroster", "--full")
+    (letter,) = facts(run("sync", "dead-letters", "oneroster", "--json"))["dead_letters"]
+    assert not letter["replayable"]
+    listed = run("sync", "dead-letters", "oneroster").stdout
+    assert "sync replay" not in listed
+    assert "1 could not even be read; when the cause is gone: homeroom sync run oneroster --full" in listed
+    again = run("sync", "replay", "oneroster")
+    assert again.exit_code == 1
+    assert "0 taken, 1 still left out." in again.stdout
+    assert "homeroom sync run oneroster --full" in again.stdout
+    users.write_bytes(before)
+    run("sync", "run", "oneroster", "--full")
+    assert "No row was left out" in run("sync", "dead-letters", "oneroster").stdout
+    assert run("sync", "replay", "oneroster").exit_code == 0
+
+
 def corrected_here(installation: Path) -> str:
     """The source's id of a student whose family name was corrected here to "Ours"."""
     from homeroom.roster import edits

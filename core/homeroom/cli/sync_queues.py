@@ -84,7 +84,12 @@ def dead_letters(*, name: str, as_json: bool, config: Path | None) -> None:
         return
     for one in found:
         click.echo(f"{one.id:>8}  {one.noun} {one.location}: {f'{one.field}: ' if one.field else ''}{one.reason}")
-    click.echo(f"When the cause is gone: homeroom sync replay {name}" if found else "No row was left out.")
+    if not found:
+        click.echo("No row was left out.")
+    if any(one.replayable for one in found):
+        click.echo(f"When the cause is gone: homeroom sync replay {name}")
+    if unread := sum(not one.replayable for one in found):
+        click.echo(f"{unread} could not even be read; when the cause is gone: {_full_run(name)}")
 
 
 @click.command(epilog=example("homeroom sync replay powerschool --id 4711"))
@@ -102,15 +107,16 @@ def replay(*, name: str, ids: tuple[int, ...], as_json: bool, config: Path | Non
             return await replay_letters(district.store, name, ids=list(ids) or None, **options(district))
 
     result = asyncio.run(ask())
+    left_out = result.still_dead + result.without_content
     if as_json:
         print_json(asdict(result))
     else:
-        click.echo(f"{result.replayed} taken, {result.still_dead} still left out.")
+        click.echo(f"{result.replayed} taken, {left_out} still left out.")
         if result.without_content:
-            click.echo(f"{result.without_content} could not even be read: they come again with the next full run.")
+            click.echo(f"{result.without_content} could not even be read; when the cause is gone: {_full_run(name)}")
         if result.reason:
             click.echo(result.reason)
-    if result.still_dead or result.reason:
+    if left_out or result.reason:
         raise click.exceptions.Exit(NOT_FINE)
 
 
@@ -164,6 +170,11 @@ def attendance(*, name: str, retry: bool, as_json: bool, config: Path | None) ->
     for one in found:
         told = one.reason if one.state == "failed" else f"the SIS holds {one.theirs!r}"
         click.echo(f"{one.id}  {one.school_day}  student {one.student_id}  {one.status or 'withdrawn'}: {told}")
+
+
+def _full_run(name: str) -> str:
+    """What brings rows again that were not kept."""
+    return f"homeroom sync run {name} --full"
 
 
 def _question(one: QueuedConflict) -> str:
