@@ -309,12 +309,12 @@ def load_settings(config: Path | None = None, environment: Mapping[str, str] | N
 
 
 def _environment() -> dict[str, str]:
-    return {**{k: v for k, v in dotenv_values(".env").items() if v is not None}, **os.environ}
+    return {**{k: v for k, v in dotenv_values(".env", encoding="utf-8-sig").items() if v is not None}, **os.environ}
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin with a byte order mark
     except FileNotFoundError:
         fix = "Create it from homeroom.example.toml, or name another with --config."
         raise SettingsError([SettingsProblem(file=str(path), message="there is no such file", fix=fix)]) from None

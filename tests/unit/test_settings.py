@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from homeroom.cli.toml_file import add_enabled
 from homeroom.settings import SettingsError, load_settings
 
 
@@ -63,3 +64,26 @@ def test_attendance_that_would_go_to_no_enabled_connector_is_told(tmp_path: Path
     assert close.startswith("sync.attendance_out: no enabled plugin has this name")
     assert close.endswith("Did you mean powerschool?")
     assert far.endswith("Add acme to `enabled` in [plugins], or take it out of here.")
+
+
+def test_what_is_wrong_and_the_fix_are_two_sentences(tmp_path: Path) -> None:
+    (unknown,) = told(tmp_path, "[sever]\ndrain_seconds = 5")
+    assert unknown == "sever: unknown setting. Did you mean server?"
+    (wrong,) = told(tmp_path, "[server]\ndrain_seconds = 500")
+    assert wrong.endswith("less than or equal to 300. homeroom.example.toml explains it.")
+    (secret, _) = told(tmp_path, 'environment = "production"')
+    assert ": this is the development secret. Make one with" in secret
+    with pytest.raises(SettingsError, match=r"there is no such file\. Create it from"):
+        load_settings(tmp_path / "elsewhere.toml", {})
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("JWT_ALGORITHM", raising=False)
+    file = tmp_path / "homeroom.toml"
+    file.write_text("[attendance]\nlate_after_minutes = 7\n", encoding="utf-8-sig")
+    (tmp_path / ".env").write_text("JWT_ALGORITHM=HS512\n", encoding="utf-8-sig")
+    loaded = load_settings(file)
+    assert (loaded.attendance.late_after_minutes, loaded.auth.algorithm) == (7, "HS512")
+    add_enabled(file, "accounts")
+    assert load_settings(file, {}).plugins.enabled == ("accounts",)

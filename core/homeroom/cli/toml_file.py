@@ -16,7 +16,7 @@ _PLUGINS = re.compile(r"^\[plugins\][^\n]*\n", re.MULTILINE)
 
 def add_enabled(path: Path, name: str) -> None:
     """Add a plugin at the end of `enabled` in `[plugins]`. Raises ClickException where a person must do it by hand."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
     before = tomllib.loads(text)
     changed = _with(text, name)
     wanted = [*before.get("plugins", {}).get("enabled", []), name]

@@ -24,7 +24,10 @@ class SettingsProblem:
     def __str__(self) -> str:
         place = ".".join(part for part in ("plugins." + self.plugin if self.plugin else None, self.field) if part)
         where = f"{self.file}: {place}: " if place else f"{self.file}: "
-        return f"{where}{self.message}" + (f" {self.fix}" if self.fix else "")
+        if not self.fix:
+            return f"{where}{self.message}"
+        stop = "" if self.message.endswith((".", "!", "?")) else "."
+        return f"{where}{self.message}{stop} {self.fix}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
