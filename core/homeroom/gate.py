@@ -18,6 +18,9 @@ NOT_CHECKED = (
     "Access could not be checked just now, so it is denied. Please try again; if it stays so, tell your office."
 )
 _NOT_ENTERED = "This could not be entered in the audit log, so it is not shown."
+NOTICE_HEADER = "Homeroom-Redisclosure-Notice"
+"""The header in which `Granted.notice` goes out, with an answer or a board's handshake."""
+
 _SHUT = "A plugin is handed nobody's data while it answers authorize or audit."
 
 _ASKING: ContextVar[bool] = ContextVar("homeroom_asking", default=False)

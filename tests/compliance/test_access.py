@@ -7,20 +7,19 @@ import json
 import re
 from collections.abc import AsyncIterator
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.datastructures import Headers
 
 import homeroom
-import homeroom_ferpa
 from homeroom import AccessRequest, Refused, RoleAt
 from homeroom.doors import STUDENT_FIELDS
-from homeroom.host import PluginsConfig
+from homeroom.gate import NOTICE_HEADER
 from homeroom.host.discovery import CannotLoad
 from homeroom.host.plugin import scopes_of
-from homeroom.store import migrate
 from homeroom.store import models as m
 from homeroom.testing import FakeClock
 from homeroom.types import Identity
@@ -30,9 +29,20 @@ from homeroom_ferpa.access.directory import ITEMS
 from homeroom_ferpa.access.part import Access
 from homeroom_ferpa.access.settings import AccessSettings
 from tests.services import world
-from tests.services.lawful import ENTRY, born, consent, new_key, order, said, vendor, years_ago
+from tests.services.lawful import (
+    ENTRY,
+    born,
+    consent,
+    lawful,
+    new_key,
+    official_key,
+    order,
+    said,
+    vendor,
+    years_ago,
+)
 from tests.services.served import Served, served
-from tests.services.server import heard, serving, settings_for
+from tests.services.server import heard
 from tests.services.waiting import until
 
 
@@ -497,6 +507,27 @@ async def test_an_api_key_is_a_party_and_its_answers_carry_the_notice(lite: Serv
     assert (before["kind"], before["in_record"]) == ("request", True)
 
 
+async def test_a_board_carries_the_notice_to_an_api_key_also_where_it_goes_on(sqlite_url: str) -> None:
+    """FERPA 43 §99.33(a): the handshake of an integrator's board carries the notice, that of the school's own none."""
+    async with lawful(sqlite_url) as server:
+        key = await official_key(server)
+        async with server.board("algebra", key) as board:
+            cursor = (await heard(board))["cursor"]
+            assert "99.33" in headers_of(board)[NOTICE_HEADER]
+        async with server.board("algebra", key, after=cursor) as board:
+            assert "99.33" in headers_of(board)[NOTICE_HEADER]
+        for user in ("teacher_a", "guardian_ann", "ann"):
+            async with server.board("algebra", await server.token(user)) as board:
+                await heard(board)
+                assert NOTICE_HEADER not in headers_of(board)
+
+
+def headers_of(board: ClientConnection) -> Headers:
+    """What the handshake was answered with."""
+    assert board.response is not None
+    return board.response.headers
+
+
 def part(api: Served) -> Access:
     """The plugin's own decision, over the running district's database."""
     return Access(vendor(api, "ferpa"), AccessSettings())
@@ -523,11 +554,8 @@ async def test_a_teacher_whose_own_child_is_grown_finds_everybody_in_an_emergenc
 
 async def test_an_order_takes_the_child_off_a_board_that_is_open(sqlite_url: str) -> None:
     """FERPA 4 §99.4: a class board that the parent already watches shows the child no more."""
-    migrate.upgrade(sqlite_url, {"ferpa": Path(homeroom_ferpa.__path__[0]) / "migrations"})
-    plugins = PluginsConfig(enabled=("ferpa",), required=frozenset({"ferpa"}))
-    async with serving(settings_for(sqlite_url, plugins=plugins)) as server:
+    async with lawful(sqlite_url) as server:
         store = server.district.store
-        await store.write(world.build)
         async with server.board("algebra", await server.token("guardian_ann")) as board:
             hello = await heard(board)
             assert [mark["student_id"] for mark in hello["marks"]] == ["ann"]

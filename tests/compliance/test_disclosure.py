@@ -22,7 +22,7 @@ from homeroom.store import models as m
 from homeroom.store.cipher import Cipher
 from homeroom.types import Identity, Receipt
 from homeroom_ferpa import Ferpa, FerpaSettings
-from homeroom_ferpa.access import consents, ledger, officials
+from homeroom_ferpa.access import consents, decisions, ledger, officials
 from homeroom_ferpa.access.directory import Policy
 from homeroom_ferpa.access.part import Access
 from homeroom_ferpa.access.records import text_of
@@ -30,8 +30,22 @@ from homeroom_ferpa.access.settings import INSIDE, AccessSettings
 from tests.services import commands
 from tests.services.commands import run
 from tests.services.families import Families, Told
-from tests.services.lawful import ENTRY, TODAY, born, consent, new_key, order, said, vendor, years_ago
+from tests.services.lawful import (
+    ENTRY,
+    TODAY,
+    born,
+    consent,
+    lawful,
+    new_key,
+    official_key,
+    order,
+    said,
+    vendor,
+    years_ago,
+)
+from tests.services.marks import mark
 from tests.services.served import Served, served
+from tests.services.server import heard
 
 DISCLOSURE = {
     "student_ids": ["ann"],
@@ -776,6 +790,31 @@ async def test_a_message_to_an_adults_parent_is_entered_with_the_ground_on_file(
     assert one["basis"] == (f"{basis}:{entered['id']}" if entered["id"] else basis)
     assert (one["exempt"], one["in_record"]) == (exempt, exempt is None)
     assert one["consent_id"] == (entered["id"] if ground == "consent" else None)
+
+
+async def test_a_board_of_an_api_key_is_in_the_record_before_the_first_mark(sqlite_url: str) -> None:
+    """FERPA 37 §99.32(a)(1): what a board will show to an API key is entered when it is opened, with its ground."""
+    async with lawful(sqlite_url) as server:
+        store = server.district.store
+        await store.write(lambda tx: tx.write_sql("DELETE FROM attendance_records"))
+        entry = "SELECT party, kind, interest, basis, exempt, notice FROM ferpa_ledger"
+        whose = "SELECT student_id FROM ferpa_ledger_students ORDER BY student_id"
+        ground = f"{decisions.VENDOR}:official-1"
+        told = [("key:key-1", "disclosure", "class.watch", ground, ledger.OWN, 1)]
+        async with server.board("algebra", await official_key(server)) as board:
+            assert (await heard(board))["marks"] == []
+            assert await store.read(lambda c: c.sql(entry)) == told
+            assert await store.read(lambda c: c.sql(whose)) == [("ann",)]
+            audited = "SELECT actor, student_ids, basis FROM ferpa_audit WHERE action = 'class.watch'"
+            assert await store.read(lambda c: c.sql(audited)) == [("key-1", '["ann"]', ground)]
+            await store.write(mark("algebra", "ann"))
+            assert (await heard(board))["name"] == "Ann Ann"
+            assert await store.read(lambda c: c.sql(entry)) == told
+            await store.write(mark("algebra", "dan"))  # who sits there no more
+            assert (await heard(board))["name"] == "Dan Dan"
+            assert await store.read(lambda c: c.sql(entry)) == told * 2
+            assert await store.read(lambda c: c.sql(whose)) == [("ann",), ("dan",)]
+        assert await Access(vendor(server, "ferpa"), AccessSettings()).findings() == ()
 
 
 def test_an_entry_told_twice_is_one(sqlite_store: Store) -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import homeroom
+import homeroom_ferpa
 from homeroom.auth.tokens import fingerprint
+from homeroom.host import PluginsConfig
 from homeroom.services import make_services
+from homeroom.store import migrate
 from homeroom.store import models as m
 from homeroom.testing import KeptMessages
+from homeroom_ferpa.access import officials
 from tests.services import world
 from tests.services.served import Served
+from tests.services.server import Server, serving, settings_for
 
 TODAY = world.TODAY
 ENTRY = {
@@ -23,6 +31,16 @@ ENTRY = {
     "categories": ["roster"],
 }
 """A school official's entry with everything that it needs."""
+
+
+@contextlib.asynccontextmanager
+async def lawful(database_url: str, *, required: bool = True) -> AsyncIterator[Server]:
+    """The same with the plugin on, on a real socket: for boards."""
+    migrate.upgrade(database_url, {"ferpa": Path(homeroom_ferpa.__path__[0]) / "migrations"})
+    plugins = PluginsConfig(enabled=("ferpa",), required=frozenset({"ferpa"} if required else ()))
+    async with serving(settings_for(database_url, plugins=plugins)) as server:
+        await server.district.store.write(world.build)
+        yield server
 
 
 def years_ago(years: int, *, days: int = 0) -> date:
@@ -63,7 +81,7 @@ async def consent(api: Served, by: str, **changed: Any) -> Any:
     return await api.post("~/compliance/consents", by, {key: value for key, value in body.items() if value is not None})
 
 
-async def new_key(api: Served) -> str:
+async def new_key(api: Served | Server) -> str:
     key = "hrk_test-key-of-the-library"
     await api.district.store.write(
         lambda tx: tx.insert(
@@ -79,7 +97,19 @@ async def new_key(api: Served) -> str:
     return key
 
 
-def vendor(api: Served, name: str = "acme") -> homeroom.Services:
+async def official_key(server: Server) -> str:
+    """An API key with an agreement on file for attendance."""
+    key = await new_key(server)
+    one = officials.Official(
+        id="official-1",
+        begins_on=TODAY,
+        **{**ENTRY, "recipient": "key:key-1", "categories": ("attendance",)},  # type: ignore[arg-type] # as named
+    )
+    await server.district.store.write(lambda tx: officials.add(tx, one))
+    return key
+
+
+def vendor(api: Served | Server, name: str = "acme") -> homeroom.Services:
     """What a vendor's plugin of this name is given."""
     district = api.district
     return make_services(

@@ -43,7 +43,6 @@ _C = TypeVar("_C", bound=Connection)
 Handler = Callable[..., Awaitable[Any]]
 
 OPERATION = "_homeroom_operation"
-NOTICE_HEADER = "Homeroom-Redisclosure-Notice"
 _LONGEST_KEY = 255
 PUBLIC = "public"
 """The action of what anybody may call (sign-in, health); everything else names one of `RULES`."""
@@ -359,7 +358,7 @@ async def _serve(declared: Operation, handler: Handler, path: dict[str, Any]) ->
     if call.disclosed:
         await _audit(call)
         if call.granted.notice is not None:
-            response.headers[NOTICE_HEADER] = call.granted.notice
+            response.headers[gate.NOTICE_HEADER] = call.granted.notice
     return response
 
 

@@ -32,7 +32,7 @@ from homeroom.live.listener import (
     Socket,
 )
 from homeroom.live.tail import Tail
-from homeroom.live.views import SHOWN, Beginning, begin, cursor_of, day_seen, is_of, students_seen
+from homeroom.live.views import SHOWN, Beginning, begin, cursor_of, day_seen, is_of, shown_of, students_seen
 from homeroom.roster.people import names_of
 from homeroom.settings import Settings
 from homeroom.store import Connection, Refused, Store, StoreError
@@ -72,10 +72,15 @@ class Hub:
         self.names: dict[str, str] = {}
         self.backlog: list[Event] = []
 
-    def show(self, event: Event) -> None:
-        """Tell everybody who may see it of a change whose student's name is known."""
+    def show(self, event: Event, *, audited: bool) -> None:
+        """Tell everybody who may see it of a change whose student's name is known.
+
+        `audited` says that somebody keeps entries of what is shown.
+        """
         text = words(event, self.names.get(event.student_id or "", ""))
         for listener in self.listeners:
+            if audited and listener.entered is None:  # since it was opened, the log was switched on
+                listener.entered = frozenset()
             if is_of(event, listener.day):
                 listener.show(event.id, event.student_id, text)
 
@@ -178,16 +183,18 @@ class Boards:
         renew: Callable[[], Awaitable[Identity]],
     ) -> None:
         """Show a class to one socket until it leaves. Raises Refused when `identity` may not watch it."""
-        listener = Listener(socket, identity, class_id, renew)
+        listener = Listener(socket, identity, class_id, renew, lambda one: self._spawn(self._enter_waiting(one)))
         listener.day = day_seen(identity, self._today())
         if self._closed:
             await socket.close(GOING_AWAY)
             return
         async with self._joined(listener) as hub:
             today = self._today()
-            listener.identity = identity = await self._allowed(identity, class_id)
+            listener.identity, granted = await self._allowed(identity, class_id)
+            identity, listener.basis = listener.identity, granted.basis
+            await socket.accept(granted.notice)
             beginning = await self._home.store.read(lambda c: begin(c, identity, class_id, today, after))
-            await self._enter(identity, class_id, beginning)
+            await self._enter(listener, beginning.shown)
             for person, name in beginning.names.items():
                 hub.names.setdefault(person, name)
             self._index(listener, beginning.students or ())
@@ -195,24 +202,49 @@ class Boards:
             del beginning
             await listener.listen()
 
-    async def _allowed(self, identity: Identity, class_id: str) -> Identity:
-        """The identity as plugins leave it. Raises Refused when one denies."""
+    async def _allowed(self, identity: Identity, class_id: str) -> tuple[Identity, gate.Granted]:
+        """The identity as plugins leave it, and what else they say. Raises Refused when one denies."""
         access = AccessRequest(action="class.watch", identity=identity, class_id=class_id)
         granted = await gate.ask(self._home.host, access)
-        return replace(identity, without=granted.without)
+        return replace(identity, without=granted.without), granted
 
-    async def _enter(self, identity: Identity, class_id: str, beginning: Beginning) -> None:
-        """Have it entered whose attendance is shown, once for each watching. Raises Refused when it cannot be."""
-        missed = {event.student_id for event in beginning.missed or () if event.student_id}
-        shown = frozenset({str(mark["student_id"]) for mark in beginning.marks} | missed) | (
-            beginning.students or frozenset()
-        )
-        if shown:
-            access = AccessRequest(action="class.watch", identity=identity, student_ids=shown, class_id=class_id)
-            fields = ("name", "status", "recorded_at")
-            await gate.enter(
-                self._home.host, access, Outcome(allowed=True, student_ids=shown, fields=fields, rows=len(shown))
+    async def _enter(self, listener: Listener, shown: frozenset[str]) -> None:
+        """Have it entered whose attendance may be shown from now on, each once. Raises Refused when it cannot be.
+
+        That is everybody whom the board may name, marked or not: at the bell, marks come faster than entries can be
+        made of each.
+        """
+        host = self._home.host
+        if not host.implements("audit"):
+            listener.entered = None
+            return
+        before = listener.entered or frozenset()
+        if new := shown - before:
+            access = AccessRequest(
+                action="class.watch", identity=listener.identity, student_ids=new, class_id=listener.class_id
             )
+            fields = ("name", "status", "recorded_at")
+            outcome = Outcome(allowed=True, student_ids=new, fields=fields, rows=len(new), basis=listener.basis)
+            await gate.enter(host, access, outcome)
+        listener.entered = before | new
+
+    async def _enter_waiting(self, listener: Listener) -> None:
+        """Have those entered whom a listener sees since it began, then show what waits; end it where that fails."""
+        others = {student_id for _, student_id, _ in listener.waiting if student_id is not None}
+        class_id, students, today = listener.class_id, listener.students, self._today()
+        try:
+            _, granted = await self._allowed(listener.identity, class_id)
+            listener.basis = granted.basis
+            shown = await self._home.store.read(lambda c: shown_of(c, class_id, students, today, others))
+            await self._enter(listener, shown)
+        except Refused as refusal:
+            listener.end(close_code(refusal))
+        except Exception as exc:  # noqa: BLE001 - whatever it was: what is not entered is not shown
+            log.warning("board_not_entered", error=type(exc).__name__)
+            listener.end(UNAVAILABLE)
+        else:
+            if self._is_here(listener):
+                listener.go_on()
 
     @contextlib.asynccontextmanager
     async def _joined(self, listener: Listener) -> AsyncIterator[Hub]:
@@ -266,11 +298,14 @@ class Boards:
                 if len(hub.backlog) == 1:
                     self._spawn(self._with_names(hub))
             else:
-                hub.show(event)
+                self._show(hub, event)
         elif event.kind.startswith(_OF_PEOPLE):
             self._doubt_about(event)
         elif hub is not None and event.kind.startswith("class."):
             self._look_again(hub.listeners)
+
+    def _show(self, hub: Hub, event: Event) -> None:
+        hub.show(event, audited=self._home.host.implements("audit"))
 
     async def _with_names(self, hub: Hub) -> None:
         """Read the names that are missing, then show what had to wait for them, in order."""
@@ -279,7 +314,7 @@ class Boards:
             missing = {event.student_id or "" for event in waiting} - hub.names.keys()
             hub.names.update(await self._names(missing))
             for event in waiting:
-                hub.show(event)
+                self._show(hub, event)
             del hub.backlog[: len(waiting)]
 
     async def _names(self, people: set[str]) -> dict[str, str]:
@@ -323,7 +358,8 @@ class Boards:
         present = []
         for listener in listeners:
             try:
-                listener.identity = await self._allowed(await listener.renew(), listener.class_id)
+                listener.identity, granted = await self._allowed(await listener.renew(), listener.class_id)
+                listener.basis = granted.basis
             except Refused as refusal:
                 listener.end(close_code(refusal))
             else:

@@ -25,6 +25,10 @@ _PATIENCE = 5.0  # seconds for the last words to a reader that does not read
 class Socket(Protocol):
     """What a listener needs of a WebSocket."""
 
+    async def accept(self, notice: str | None = None) -> None:
+        """Let the client in, with the notice against passing on what it is shown. Whoever is in stays in."""
+        ...
+
     async def send(self, data: str) -> None:
         """Send one text message."""
         ...
@@ -38,6 +42,10 @@ class Socket(Protocol):
         ...
 
 
+Change = tuple[int, str | None, str]
+"""A position in the journal, whose record it concerns, and the words."""
+
+
 class Listener:
     """One person watching one class. `students` and `day` None mean that all of the class, and any day, may be seen."""
 
@@ -48,19 +56,28 @@ class Listener:
         "_socket",
         "_taken",
         "_task",
+        "basis",
         "class_id",
         "day",
         "ending",
+        "enter",
+        "entered",
         "held",
         "identity",
         "position",
         "renew",
         "students",
         "until",
+        "waiting",
     )
 
     def __init__(
-        self, socket: Socket, identity: Identity, class_id: str, renew: Callable[[], Awaitable[Identity]]
+        self,
+        socket: Socket,
+        identity: Identity,
+        class_id: str,
+        renew: Callable[[], Awaitable[Identity]],
+        enter: Callable[[Listener], None],
     ) -> None:
         self._socket = socket
         self._queue: deque[str] = deque()
@@ -71,10 +88,14 @@ class Listener:
         self.identity = identity
         self.class_id = class_id
         self.renew = renew
+        self.enter = enter  # sees to it that those in `waiting` are entered, then calls `go_on`
+        self.basis: str | None = None  # on which ground plugins allow it
+        self.entered: frozenset[str] | None = None  # whose records the log says are shown; None: there is no log
         self.students: frozenset[str] | None = frozenset()
         self.day: str | None = None  # the one school day that may be seen
         self.position = 0
-        self.held: list[tuple[int, str | None, str]] | None = []  # what came before the first words were read
+        self.held: list[Change] | None = []  # what came before the first words were read
+        self.waiting: list[Change] = []  # what came since the first one of somebody who is not entered yet
         self.ending: int | None = None
         self.until = 0.0
 
@@ -89,13 +110,29 @@ class Listener:
             self.show(*message)
 
     def show(self, position: int, student_id: str | None, text: str) -> None:
-        """Send a change, unless it was sent already or concerns a student whom this person may not see."""
+        """Send a change, unless it was sent already or concerns a student whom this person may not see.
+
+        From the first one on that concerns a student whom the log does not yet name, changes wait until it does.
+        """
         if self.held is not None:
             self.held.append((position, student_id, text))
+        elif self.waiting:
+            self.waiting.append((position, student_id, text))
         elif position > self.position:
+            seen = student_id is None or self.students is None or student_id in self.students
+            if seen and student_id is not None and self.entered is not None and student_id not in self.entered:
+                self.waiting.append((position, student_id, text))
+                self.enter(self)
+                return
             self.position = position
-            if student_id is None or self.students is None or student_id in self.students:
+            if seen:
                 self.tell(text)
+
+    def go_on(self) -> None:
+        """Send what waited for an entry."""
+        waiting, self.waiting = self.waiting, []
+        for change in waiting:
+            self.show(*change)
 
     def tell(self, text: str) -> None:
         """Send something that is no change, or start over a reader that is too slow."""

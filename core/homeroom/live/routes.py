@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from quart import Blueprint, Websocket, current_app, websocket
 
+from homeroom.gate import NOTICE_HEADER
 from homeroom.live.board import close_code
 from homeroom.live.listener import NOT_ALLOWED, UNAVAILABLE
 from homeroom.live.views import position_of
@@ -25,18 +26,38 @@ async def watch_class(class_id: str) -> None:
     """A class's board: a hello or what was missed since `?after=`, then every change as it is committed."""
     district: District = current_app.extensions["homeroom"]
     socket: Websocket = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - werkzeug's documented way past the proxy
-    await socket.accept()
+    door = _Door(socket)
     if not origin_allowed(socket, district):
-        await socket.close(NOT_ALLOWED, "origin")
+        await door.close(NOT_ALLOWED, "origin")
         return
     try:
         identity, renew = await _identify(socket, district)
         after = position_of(socket.args.get("after", ""))
-        await district.boards.watch(socket, identity, class_id, after=after, renew=renew)
+        await district.boards.watch(door, identity, class_id, after=after, renew=renew)
     except Refused as refusal:
-        await socket.close(close_code(refusal))
+        await door.close(close_code(refusal))
     except StoreError:
-        await socket.close(UNAVAILABLE)
+        await door.close(UNAVAILABLE)
+
+
+class _Door:
+    """A WebSocket that is accepted once it is known which notice goes with the handshake, or to close it."""
+
+    def __init__(self, socket: Websocket) -> None:
+        self._socket = socket
+
+    async def accept(self, notice: str | None = None) -> None:
+        await self._socket.accept({NOTICE_HEADER: notice} if notice is not None else {})  # again, it does nothing
+
+    async def send(self, data: str) -> None:
+        await self._socket.send(data)
+
+    async def receive(self) -> object:
+        return await self._socket.receive()
+
+    async def close(self, code: int, reason: str = "") -> None:
+        await self.accept()
+        await self._socket.close(code, reason)
 
 
 async def _identify(socket: Websocket, district: District) -> tuple[Identity, Callable[[], Awaitable[Identity]]]:

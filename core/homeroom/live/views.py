@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
 import orjson
 
+from homeroom.attendance.sessions import seated
 from homeroom.auth.access import Place, check
 from homeroom.live.tail import COLUMNS, event_of, newest
 from homeroom.roster.people import names_of
@@ -47,11 +48,12 @@ _FAMILY = (
 class Beginning:
     """What a listener is sent first: a hello's parts, or (`missed` not None) the changes since its cursor.
 
-    `students` None means all of the class.
+    `students` None means all of the class. `shown` is whom the listener may be shown from now on, as far as is known.
     """
 
     position: int
     students: frozenset[str] | None
+    shown: frozenset[str]
     names: Mapping[str, str]
     session: Mapping[str, Any] | None = None
     marks: Sequence[Mapping[str, Any]] = ()
@@ -97,6 +99,18 @@ def students_seen(connection: Connection, identity: Identity, class_id: str, tod
     return seen - identity.without
 
 
+def shown_of(
+    connection: Connection, class_id: str, students: frozenset[str] | None, today: date, others: Iterable[str]
+) -> frozenset[str]:
+    """Of whom a listener who sees `students` may be told: those, or whoever sits in the class and `others`.
+
+    `others` are those whom the messages at hand name.
+    """
+    if students is not None:
+        return students
+    return seated(connection, class_id, today.isoformat()).union(others)
+
+
 def day_seen(identity: Identity, today: date) -> str | None:
     """The one school day of which somebody who stands in for a teacher is shown anything; None for everybody else."""
     return today.isoformat() if {held.role for held in identity.roles} == {"substitute"} else None
@@ -112,13 +126,14 @@ def begin(connection: Connection, identity: Identity, class_id: str, today: date
         if missed is not None:
             missed = [event for event in missed if is_of(event, day)]
             seen = {event.student_id for event in missed if event.student_id}
-            names = names_of(connection, seen)
-            return Beginning(position=position, students=students, names=names, missed=missed)
+            names, shown = names_of(connection, seen), shown_of(connection, class_id, students, today, seen)
+            return Beginning(position=position, students=students, shown=shown, names=names, missed=missed)
         session, marks = _now(connection, class_id, students, day)
-        names = names_of(connection, {str(mark["student_id"]) for mark in marks})
+        seen = {str(mark["student_id"]) for mark in marks}
+        names, shown = names_of(connection, seen), shown_of(connection, class_id, students, today, seen)
         for mark in marks:
             mark["name"] = names.get(mark["student_id"], "")
-        return Beginning(position=position, students=students, names=names, session=session, marks=marks)
+        return Beginning(position=position, students=students, shown=shown, names=names, session=session, marks=marks)
 
 
 def is_of(event: Event, day: str | None) -> bool:
