@@ -348,6 +348,9 @@ def _check(settings: Settings, file: str) -> list[SettingsProblem]:
     problems = [_stray(field, name, enabled, file, out) for field, name, out in named if name not in enabled]
     if settings.production:
         make = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
+        beside = Path(file).parent
+        if not Path(".env").is_file() and (beside / ".env").is_file():  # another key would be the wrong one
+            make = f"There is no .env here, and one in {beside}: run this there."
         for name, secret in (
             ("JWT_SECRET_KEY", settings.auth.secret_key),
             ("ENCRYPTION_KEY", settings.security.encryption_key),

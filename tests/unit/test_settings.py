@@ -77,6 +77,16 @@ def test_what_is_wrong_and_the_fix_are_two_sentences(tmp_path: Path) -> None:
         load_settings(tmp_path / "elsewhere.toml", {})
 
 
+def test_where_the_secrets_lie_beside_the_file_no_new_one_is_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / ".env").write_text("ENCRYPTION_KEY=a real one\n")
+    for problem in told(tmp_path, 'environment = "production"'):
+        assert problem.endswith(f"There is no .env here, and one in {tmp_path}: run this there.")
+
+
 def test_a_byte_order_mark_is_read_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("JWT_ALGORITHM", raising=False)
