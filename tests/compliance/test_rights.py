@@ -184,6 +184,9 @@ async def test_a_student_who_holds_the_rights_is_given_the_notice_too(place: Ser
     assert {one for one, row in found.items() if row["eligible_student"]} == {"ann", "cy"}
     assert (found["ann"]["in_home_language"], found["cy"]["delivered"]) == (True, None)
     assert not found[PARENT]["eligible_student"]
+    query = "SELECT student_ids FROM ferpa_audit WHERE fields = ?"
+    [(students,)] = await place.district.store.read(lambda c: c.sql(query, ('["notice"]',)))
+    assert set(orjson.loads(students)) == {"ann", "cy"}
 
 
 # Inspection

@@ -40,7 +40,10 @@ def _add_notice(pages: Blueprint, rights: Rights) -> None:
     async def list_deliveries(call: Call, query: m.YearQuery) -> m.Items:
         """Every guardian and eligible student with the home language, and how this year's notice was given."""
         today = call.today()
-        return m.Items(items=await services.store.read(lambda c: notice.deliveries(c, settings, query.year, today)))
+        found = await services.store.read(lambda c: notice.deliveries(c, settings, query.year, today))
+        students = [row["guardian_id"] for row in found if row["eligible_student"]]
+        call.discloses(students, fields=("notice",), rows=len(students))
+        return m.Items(items=found)
 
     @pages.post("/notice/deliveries")
     @operation("compliance.manage", body=m.Delivered, answers={201: m.Item})
