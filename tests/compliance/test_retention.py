@@ -365,8 +365,10 @@ async def test_whose_audit_rows_stay_is_asked_of_many_students_at_once(
                 "VALUES (?, '2026-01-01T00:00:00.000000Z', 'admin', 'read', 'attendance.read', ?, '[]', 1)",
                 (str(number), orjson.dumps(students[number : number + 10]).decode()),
             )
-        retention.hold(tx, hold_id="h1", student_id=students[7], reference="Docket 1")
-        retention.hold(tx, hold_id="h2", student_id=students[1100], reference="Docket 2")
+        for number in (7, 1100):
+            named = {"given_name": "Ana", "family_name": "Ruiz", "sort_name": "ruiz ana"}
+            tx.insert(m.User, id=students[number], changed_at=tx.now, **named)
+            retention.hold(tx, hold_id=f"h{number}", student_id=students[number], reference="Docket 1")
 
     kept.write_now(unit)
     ask(kept, students[7])  # the hold is what is told of this one

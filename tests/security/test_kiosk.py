@@ -159,7 +159,7 @@ async def test_a_tablet_knows_the_students_of_its_own_school_alone(api: Served, 
 
 async def test_who_is_no_student_any_more_is_not_let_in(api: Served, door: Tablet) -> None:
     await card_of(api, "ann", "card-ann")
-    await api.district.store.write(lambda tx: tx.write_sql("UPDATE users SET enabled = ? WHERE id = 'ann'", (False,)))
+    await api.district.store.write(lambda tx: tx.write_sql("UPDATE users SET ended = ? WHERE id = 'ann'", (True,)))
     assert (await door.shows(card="card-ann")).status_code == 422
 
 
