@@ -667,12 +667,12 @@ DEEDS = st.one_of(
 @given(st.lists(DEEDS, max_size=25))
 def test_every_event_arrives_in_order_whatever_happens(deeds: list[tuple[str, Any]]) -> None:
     async def go() -> None:
-        place = await Place(timeout=0.1).begin()
+        place = await Place(timeout=0.4).begin()
         journal: list[Event] = []
 
         async def restart() -> Place:
             place.clock.move(LEASE_SECONDS + 1)
-            return await place.again(timeout=0.1).begin()
+            return await place.again(timeout=0.4).begin()
 
         for deed, how in deeds:
             match deed:
