@@ -27,6 +27,7 @@ from homeroom.sync.staging import LETTER
 Answers = Mapping[Conflict, Resolution | None] | None
 
 _TO_TAKE, _TO_END = ("add", "change"), ("end",)
+_NO_ID = 2**62  # a range with an end: without one PostgreSQL expects a third of the journal, and reads all of it
 _GONE = (*(f"{mapping.event}.ended" for mapping in MAPPINGS.values()), "person.erased")
 
 
@@ -59,8 +60,8 @@ class Planned:
 
     def holds(self, connection: Connection) -> bool:
         """Whether everything that the rows refer to is still there."""
-        text = f"SELECT kind FROM journal WHERE id > ? AND kind IN ({_list(_GONE)}) LIMIT 1"  # noqa: S608 - ours
-        return not connection.sql(text, [self.seen])
+        text = f"SELECT kind FROM journal WHERE id > ? AND id < ? AND kind IN ({_list(_GONE)}) LIMIT 1"  # noqa: S608 - ours
+        return not connection.sql(text, [self.seen, _NO_ID])
 
 
 def plan_ahead(connection: Connection, job: Job, noun: Noun, after: str) -> Planned | None:
