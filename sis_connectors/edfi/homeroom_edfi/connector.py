@@ -235,7 +235,7 @@ def _page(
             errors.append(RowError(noun=noun, where=where, reason=reason, field=name))
         else:
             places.append(where)
-            if noun == "user" and not reading.is_day(row.get("birthDate")):
+            if source.resource == "students" and not reading.is_day(row.get("birthDate")):  # of nobody else it is read
                 known = records[-1].sourced_id
                 told = {"reason": "this is not a date", "field": "birthDate", "sourced_id": known}
                 errors.append(RowError(noun=noun, where=where, **told, part=True))

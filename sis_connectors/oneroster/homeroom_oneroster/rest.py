@@ -61,7 +61,7 @@ _READING: dict[Noun, rows.Reading] = {
 }
 _REFUSED = (400, 422)
 _UNTOLD = Birth(told=False)
-_UNKNOWN = 401
+_UNAUTHORIZED = 401
 _NOT_OURS = (401, 403, 404)
 _NOT_SHARED = (403, 404)
 _GIVE_UP = 3  # people who cannot be read one after another
@@ -248,7 +248,7 @@ class RestConnector:
                 reply = await self.http.get(path, accept=(404,))
             except VendorError as exc:
                 failed += 1
-                if exc.of_all or exc.status == _UNKNOWN or failed == _GIVE_UP:
+                if exc.of_all or exc.status == _UNAUTHORIZED or failed == _GIVE_UP:
                     raise
                 reason = f"the birth date has changed, and the person cannot be read: {exc}"
                 error = RowError(noun="user", where=path, reason=reason, sourced_id=people[0], part=True)
