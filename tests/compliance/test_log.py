@@ -15,6 +15,7 @@ from homeroom.testing import FakeClock
 from homeroom.types import Status
 from homeroom_ferpa.access import decisions
 from homeroom_ferpa.log.verify import verify
+from tests.services import world
 from tests.services.lawful import lawful
 from tests.services.marks import mark
 from tests.services.sealed import sealing
@@ -129,14 +130,9 @@ async def test_a_child_that_a_family_gains_is_entered_before_the_open_board_show
     async with lawful(sqlite_url) as server:
         store = server.district.store
 
-        def gain(tx: Transaction) -> None:
-            tx.insert(m.Enrollment, user_id="cy", class_id="algebra", role="student", changed_at=tx.now)
-            tx.insert(m.Guardianship, guardian_id="guardian_ann", student_id="cy", changed_at=tx.now)
-            tx.journal("guardianship.added", student_id="cy", subject_id="guardian_ann")
-
         async with server.board("algebra", await server.token("guardian_ann")) as board:
             await heard(board)
-            await store.write(gain)
+            await store.write(world.gain_a_child)
             (listener,) = server.district.boards._everybody()
             await until(lambda: listener.students == frozenset({"ann", "cy"}))
             await store.write(mark("algebra", "dan"))  # whom it does not see

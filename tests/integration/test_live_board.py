@@ -387,14 +387,9 @@ async def test_a_right_that_ends_without_a_word_is_noticed_by_the_sweep(
 async def test_a_guardian_who_gains_a_child_sees_it_at_once(lite: Server) -> None:
     store = lite.district.store
 
-    def gain(tx: Transaction) -> None:
-        tx.insert(m.Enrollment, user_id="cy", class_id="algebra", role="student", changed_at=tx.now)
-        tx.insert(m.Guardianship, guardian_id="guardian_ann", student_id="cy", changed_at=tx.now)
-        tx.journal("guardianship.added", student_id="cy", subject_id="guardian_ann")
-
     async with lite.board("algebra", await lite.token("guardian_ann")) as board:
         await heard(board)
-        await store.write(gain)
+        await store.write(world.gain_a_child)
         (listener,) = lite.district.boards._everybody()
         await until(lambda: listener.students == frozenset({"ann", "cy"}))
         await store.write(mark("algebra", "cy"))

@@ -140,3 +140,10 @@ def _attendance(tx: Transaction) -> None:
 def build_in(store: Store) -> None:
     """Write the whole district into `store`."""
     store.write_now(build)
+
+
+def gain_a_child(tx: Transaction) -> None:
+    """Ann's guardian becomes the guardian of cy, who joins algebra."""
+    tx.insert(m.Enrollment, user_id="cy", class_id="algebra", role="student", changed_at=tx.now)
+    tx.insert(m.Guardianship, guardian_id="guardian_ann", student_id="cy", changed_at=tx.now)
+    tx.journal("guardianship.added", student_id="cy", subject_id="guardian_ann")
